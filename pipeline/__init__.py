@@ -1,0 +1,1 @@
+"""Cross-validated image-classification ensembles: split, train, predict, blend, submit."""

@@ -1,0 +1,90 @@
+"""Where everything is: the names of all files and folders, from the configuration alone."""
+
+from pathlib import Path
+
+from pipeline.artifacts import manifest
+from pipeline.config import Config, Member, recipe
+
+
+def data_root(config: Config) -> Path:
+    """Return the folder of the competition's files (may be read-only)."""
+    return (
+        Path(config.data.root).expanduser()
+        if config.data.root
+        else Path(config.paths.data) / config.data.name
+    )
+
+
+def download_manifest(config: Config) -> Path:
+    """Return the commit of what `download` fetched or drew."""
+    return Path(config.paths.data) / config.data.name / ".cache" / "download.json"
+
+
+def solution(config: Config) -> Path:
+    """Return the drawn competition's hidden labels, outside its folder."""
+    root = data_root(config)
+    return root.with_name(root.name + "-solution") / "solution.csv"
+
+
+def cache(config: Config) -> Path:
+    """Return the folder of the decoded images and the audit table (images.parquet)."""
+    return Path(config.paths.data) / config.data.name / ".cache"
+
+
+def cache_manifest(config: Config) -> Path:
+    """Return the commit of `prepare`; its facts hold the classes and the digests of the training and test images."""
+    return cache(config) / "manifest.json"
+
+
+def folds_table(config: Config) -> Path:
+    """Return folds/NAME.csv: id, label, group, fold."""
+    return Path(config.paths.folds) / f"{config.data.name}.csv"
+
+
+def folds_record(config: Config) -> Path:
+    """Return folds/NAME.json: seed, counts and digests of the fold assignment."""
+    return folds_table(config).with_suffix(".json")
+
+
+def competition(config: Config) -> Path:
+    """Return runs/NAME."""
+    return Path(config.paths.runs) / config.data.name
+
+
+def run(config: Config, member: Member, folds_digest: str) -> Path:
+    """Return runs/NAME/MEMBER-DIGEST8: the folder of one recipe on one fold assignment."""
+    fields = recipe(member)
+    if member.weights.endswith(".safetensors"):
+        fields["weights"] = _content_or_name(Path(member.weights).expanduser())
+    return competition(config) / f"{member.name}-{manifest.digest([fields, folds_digest])[:8]}"
+
+
+def fold(run_folder: Path, k: int) -> Path:
+    """Return the folder of fold k in a run."""
+    return run_folder / f"fold{k}"
+
+
+def ensemble(config: Config) -> Path:
+    """Return runs/NAME/ensemble."""
+    return competition(config) / "ensemble"
+
+
+def report(config: Config) -> Path:
+    """Return runs/NAME/report.html."""
+    return competition(config) / "report.html"
+
+
+def ledger(config: Config) -> Path:
+    """Return the submissions' ledger; the drawn sample keeps its own, so that nothing of it is tracked."""
+    if config.data.drawn:
+        return competition(config) / "ledger.jsonl"
+    return Path(config.paths.submissions) / "ledger.jsonl"
+
+
+def submission(config: Config, content_digest: str) -> Path:
+    """Return submissions/NAME-DIGEST8.csv for a submission's content."""
+    return Path(config.paths.submissions) / f"{config.data.name}-{content_digest[:8]}.csv"
+
+
+def _content_or_name(path: Path) -> str:
+    return manifest.file_sha256(path) if path.is_file() else str(path)

@@ -1,0 +1,60 @@
+"""What all commands share: --config, key=value overrides, one message and an exit code for a user's mistake."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from pipeline import config, terminal
+from pipeline.errors import PipelineError
+
+Work = Callable[[config.Config, argparse.Namespace], None]
+
+ENDING = """\
+which configuration counts: --config (a file or a preset), $PIPELINE_CONFIG, competition.toml in the current
+folder, else the built-in sample competition. All keys and their meaning: python -m pipeline.config
+exit codes: 0 ok, 2 usage or configuration, 3 data, 4 locked or environment, 5 disk, memory or numbers,
+130 and 143 stopped by a signal: the same command goes on where it was."""
+
+
+def build_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Make the parser with what every command takes."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipeline{'.' + name if name else ''}",
+        description=description,
+        epilog=ENDING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", metavar="FILE|PRESET", help="the competition's configuration")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as in train.epochs=20")
+    return parser
+
+
+def run(
+    work: Work,
+    description: str | None,
+    name: str = "",
+    add_arguments: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> NoReturn:
+    """Read the command line and the configuration, do the work, and end the process with its exit code."""
+    parser = build_parser(name, description or "")
+    if add_arguments is not None:
+        add_arguments(parser)
+    options = parser.parse_intermixed_args()
+    sys.exit(guarded(lambda: work(config.load(options.config, options.overrides), options)))
+
+
+def guarded(work: Callable[[], None]) -> int:
+    """Do the work; a fault that a user can mend becomes one message and an exit code, without a traceback."""
+    try:
+        work()
+    except PipelineError as fault:
+        terminal.error(str(fault))
+        return fault.exit_code
+    except KeyboardInterrupt:
+        terminal.error("stopped (Ctrl-C): the same command goes on where it was.")
+        return 130
+    except MemoryError:
+        terminal.error("out of memory: a smaller train.batch, train.size or predict.batch needs less.")
+        return 5
+    return 0

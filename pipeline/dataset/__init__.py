@@ -1,0 +1,1 @@
+"""From files on disk to batches: layouts, the reader, the cache, duplicates, augmentation, the sample."""

@@ -1,0 +1,1 @@
+"""The competition's side: a submission's form, its check, the client, the ledger."""

@@ -1,0 +1,1 @@
+"""One fold's training and prediction: models, weights, the loop, checkpoints, views."""

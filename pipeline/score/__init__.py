@@ -1,0 +1,1 @@
+"""Honest numbers: metrics, splits, calibration, blending, decisions, intervals, cross-fitting."""
