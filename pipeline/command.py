@@ -1,4 +1,4 @@
-"""What all commands share: --config, key=value overrides, one message and an exit code for a user's mistake."""
+"""What all commands share: --config, key=value overrides, a message and an exit code for each mistake."""
 
 import argparse
 import sys

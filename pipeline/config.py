@@ -21,7 +21,7 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 PRESETS = Path(__file__).parent / "presets"
 SAMPLE = "sample"
 # Fields of [train] that say how and where a run is computed, not what it computes: no part of its digest.
-MACHINE_FIELDS = ("workers", "device", "checkpoint_minutes", "max_minutes")
+MACHINE_FIELDS = ("workers", "device", "validate_epochs", "checkpoint_minutes", "max_minutes")
 
 
 def doc(default: Any, description: str, **limits: Any) -> Any:
@@ -101,7 +101,10 @@ class Train:
     threads: int = doc(0, "CPU threads of torch; 0 = all cores; recorded once a run", ge=0)
     device: str = doc("auto", "auto, cpu, cuda, cuda:1, mps")
     workers: int = doc(-1, "processes that load batches; −1 = none without a GPU, else the cores", ge=-1)
-    checkpoint_minutes: float = doc(10.0, "minutes between checkpoints within an epoch", gt=0)
+    validate_epochs: int = doc(
+        1, "epochs between looks at the validation rows, for the curves; 0 = at the end", ge=0
+    )
+    checkpoint_minutes: float = doc(5.0, "minutes between checkpoints within an epoch", gt=0)
     max_minutes: float = doc(0.0, "stop with a checkpoint after so many minutes; 0 = never", ge=0)
 
 
@@ -146,7 +149,7 @@ class Config:
 
 
 def load(choice: str | None = None, overrides: Sequence[str] = ()) -> Config:
-    """Read the configuration that counts: `choice` (a file or a preset), $PIPELINE_CONFIG, competition.toml, the sample.
+    """Read the configuration that counts, found as `find` does, and check it.
 
     `overrides` are `key=value` in TOML's grammar; train.* ones hold for every member. Raises UsageError.
     """
@@ -164,7 +167,10 @@ def load(choice: str | None = None, overrides: Sequence[str] = ()) -> Config:
 
 
 def find(choice: str | None) -> Path:
-    """Return the file of the configuration that counts; raises UsageError for a name that is neither file nor preset."""
+    """Return the file that counts: `choice` (file or preset), $PIPELINE_CONFIG, competition.toml, the sample.
+
+    Raises UsageError for a name that is neither a file nor a preset.
+    """
     choice = choice or os.environ.get("PIPELINE_CONFIG")
     if choice is None:
         own = Path("competition.toml")
@@ -178,7 +184,7 @@ def find(choice: str | None) -> Path:
 
 
 def resolve(raw: Mapping[str, Any], changes: Mapping[str, Any], source: str) -> Config:
-    """Make a Config of TOML's tables: defaults < [train] < [[members]] < `changes` (from the command line)."""
+    """Make a Config of TOML's tables: defaults < [train] < [[members]] < `changes` of the command line."""
     tables = {name: value for name, value in raw.items() if name != "train"}
     own_train = dict(raw.get("train", {}))
     changes = dict(changes)

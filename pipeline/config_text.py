@@ -42,15 +42,22 @@ def show(config: Any, _: Any) -> None:
     """Print the resolved configuration as TOML, each field with a comment that says what it means."""
     from pipeline import terminal
 
+    terminal.say(to_toml(config))
+
+
+def to_toml(config: Any) -> str:
+    """Write a configuration as TOML that reads back as itself; a field's first line says what it means."""
     lines: list[str] = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if isinstance(value, tuple):
-            for item in value:
-                lines += ["", f"[[{field.name}]]", *_table(item, "", commented=item is value[0])]
-        else:
-            lines += ["", f"[{field.name}]", *_table(value, "", commented=True)]
-    terminal.say("\n".join(lines).strip())
+        for item in value if isinstance(value, tuple) else (value,):
+            heading = f"[[{field.name}]]" if isinstance(value, tuple) else f"[{field.name}]"
+            lines += [
+                "",
+                heading,
+                *_table(item, "", commented=not isinstance(value, tuple) or item is value[0]),
+            ]
+    return "\n".join(lines).strip() + "\n"
 
 
 def _table(value: Any, prefix: str, *, commented: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a person sees: messages, tables, progress; plain lines where there is no terminal. The only place that prints."""
+"""What a person sees: messages, tables, progress; plain without a terminal. The only place that prints."""
 
 import contextlib
 import functools
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.text import Text
 
 PLAIN_SECONDS = 15.0
+PLAIN_WIDTH = 200
 
 
 def say(text: str) -> None:
@@ -102,12 +104,12 @@ def duration(seconds: float) -> str:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def _print(text: str, stream: object) -> None:
     with contextlib.suppress(BrokenPipeError, ValueError, OSError):
-        print(_printable(text), file=stream, flush=True)  # type: ignore[call-overload]  # noqa: T201
+        print(_printable(text), file=stream, flush=True)  # type: ignore[call-overload]
 
 
 def _printable(text: str) -> str:
@@ -117,7 +119,7 @@ def _printable(text: str) -> str:
     return shown.encode(encoding, errors="backslashreplace").decode(encoding)
 
 
-def _literal(cell: str) -> object:
+def _literal(cell: str) -> "Text":
     from rich.text import Text
 
     return Text(_printable(cell))
@@ -125,7 +127,7 @@ def _literal(cell: str) -> object:
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell.split()[0].replace(",", ""))
+        float(cell.split(maxsplit=1)[0].replace(",", ""))
     except (ValueError, IndexError):
         return False
     return True

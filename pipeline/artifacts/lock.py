@@ -57,6 +57,6 @@ def _open_locked(path: Path, what: str) -> int:
             raise LockedError(f"can't lock {path}: {error.strerror}. flock needs NFS v4 there.") from error
         # The folder may have been deleted between open and flock: a lock on an unlinked file guards nothing.
         with contextlib.suppress(OSError):
-            if os.fstat(descriptor).st_ino == os.stat(path).st_ino:
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
                 return descriptor
         os.close(descriptor)

@@ -60,7 +60,7 @@ def publish(
     seconds: float,
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Commit a stage's outputs: write their manifest at `path`, in the folder that the outputs' names start from.
+    """Commit a stage's outputs: write their manifest at `path`; outputs are named from its folder.
 
     `facts` are results that other stages read without opening the outputs (class names, a score).
     """
@@ -72,7 +72,7 @@ def publish(
         "inputs": {name: _record(file) for name, file in sorted(expected.inputs.items())},
         "outputs": {os.path.relpath(file, path.parent): _record(file) for file in outputs},
         "facts": facts or {},
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": {name: version_of(name) for name in LIBRARIES},
         "seconds": round(seconds, 3),
     }
     writer.publish_bytes(path, _dump(content, indent=1).encode())
@@ -95,8 +95,16 @@ def facts(path: Path) -> dict[str, Any]:
     return content["facts"]
 
 
+def folds_digest(path: Path) -> str:
+    """Return the digest of a fold assignment from folds/NAME.json; raises DataError where there is none."""
+    try:
+        return json.loads(path.read_bytes())["digest"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path} is missing or unreadable: python -m pipeline.folds") from error
+
+
 def verified_bytes(path: Path, manifest: Path) -> bytes:
-    """Read a file that the manifest lists and check its sha256; raises DataError where it isn't what was written."""
+    """Read a file that the manifest lists; raises DataError where its sha256 isn't what was written."""
     content = read(manifest)
     name = os.path.relpath(path, manifest.parent)
     if content is None or name not in content["outputs"]:
@@ -120,9 +128,14 @@ def digest(value: Any) -> str:
     return hashlib.sha256(_dump(value).encode()).hexdigest()[:16]
 
 
+def bytes_digest(data: bytes) -> str:
+    """Hash bytes: 16 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
 def file_sha256(path: Path) -> str:
     """Hash a file's content without holding it in memory."""
-    with open(path, "rb") as stream:
+    with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -161,7 +174,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """Return the version of an installed distribution."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

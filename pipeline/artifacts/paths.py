@@ -32,7 +32,7 @@ def cache(config: Config) -> Path:
 
 
 def cache_manifest(config: Config) -> Path:
-    """Return the commit of `prepare`; its facts hold the classes and the digests of the training and test images."""
+    """Return the commit of `prepare`; its facts hold the classes and digests of the images."""
     return cache(config) / "manifest.json"
 
 

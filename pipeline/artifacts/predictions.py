@@ -1,4 +1,4 @@
-"""Prediction files (`oof.npz`, `test.npz`): saved whole, checked on load, and joined by id, never by position."""
+"""Prediction files (oof.npz, test.npz): saved whole, checked on load, joined by id, never by position."""
 
 import io
 import zipfile
@@ -14,7 +14,7 @@ from pipeline.errors import DataError
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities of some rows: `ids` [n] str, `classes` [C] str, `views` [V] str, `probs` float32 [V, n, C].
+    """Probabilities of rows: `ids` [n], `classes` [C] and `views` [V] str, `probs` float32 [V, n, C].
 
     `fold` is the fold k as an int array of shape () in a fold's file, or [n] in the ensemble's.
     """
@@ -27,23 +27,24 @@ class Predictions:
     folds_digest: str
 
 
-def save(path: Path, predictions: Predictions) -> None:
-    """Publish the predictions as an .npz without pickles; equal predictions give equal bytes."""
+def save(path: Path, found: Predictions, **more: np.ndarray) -> None:
+    """Publish predictions and further arrays as an .npz without pickles; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     np.savez(
         buffer,
-        ids=predictions.ids.astype(np.str_),
-        classes=predictions.classes.astype(np.str_),
-        views=predictions.views.astype(np.str_),
-        probs=predictions.probs.astype(np.float32),
-        fold=predictions.fold.astype(np.int64),
-        folds_digest=np.array(predictions.folds_digest, dtype=np.str_),
+        ids=found.ids.astype(np.str_),
+        classes=found.classes.astype(np.str_),
+        views=found.views.astype(np.str_),
+        probs=found.probs.astype(np.float32),
+        fold=found.fold.astype(np.int64),
+        folds_digest=np.array(found.folds_digest, dtype=np.str_),
+        **more,
     )
     writer.publish_bytes(path, buffer.getvalue())
 
 
 def load(path: Path, classes: Sequence[str], folds_digest: str) -> Predictions:
-    """Read and check a file; raises DataError naming it for other folds or classes, doubled ids, or bad rows."""
+    """Read and check a file; raises DataError naming it for other folds or classes, or bad rows."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = Predictions(
@@ -69,7 +70,7 @@ def load(path: Path, classes: Sequence[str], folds_digest: str) -> Predictions:
 
 
 def join(path: Path, predictions: Predictions, ids: Sequence[str]) -> np.ndarray:
-    """Return probs [V, n, C] in the order of `ids`; raises DataError where an id has no row, or a row no id."""
+    """Return probs [V, n, C] in the order of `ids`; raises DataError where ids and rows don't match."""
     position = {name: i for i, name in enumerate(predictions.ids.tolist())}
     missing = [name for name in ids if name not in position]
     extra = position.keys() - set(ids)

@@ -26,7 +26,7 @@ def of(
     fold: int | None = None,
     lock_file: Path | None = None,
 ) -> State:
-    """Read the state of a piece of work from its manifest and its lock; score and seconds come from the manifest."""
+    """Read the state of a piece of work, its score and its seconds from its manifest and its lock."""
     found = manifest.read(path)
     why = manifest.stale(path, expected) or ""
     if lock_file is not None and lock.is_held(lock_file):

@@ -1,4 +1,4 @@
-"""The one writer: every file is published whole, or not at all (bytes → NAME.tmp → fsync → replace → fsync folder)."""
+"""The one writer: a file is published whole or not at all (NAME.tmp → fsync → replace → fsync folder)."""
 
 import contextlib
 import errno
@@ -25,16 +25,16 @@ def publish_bytes(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def publish_stream(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that appears under its name when the block ends well, for what doesn't fit in memory."""
+    """Open a file that appears under its name when the block ends well, for what doesn't fit in memory."""
     temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _event("write", path)
-        with open(temporary, "wb") as stream:
+        with temporary.open("wb") as stream:
             yield stream
             _sync(stream, path)
         _event("replace", path)
-        os.replace(temporary, path)
+        temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         _remove(temporary)
@@ -61,7 +61,7 @@ def publish_folder(folder: Path, files: Mapping[str, bytes] | Iterable[tuple[str
         os.sync()
         for path in written:
             _event("replace", path)
-            os.replace(_temporary(path), path)
+            _temporary(path).replace(path)
         for parent in sorted({path.parent for path in written}):
             _sync_folder(parent)
     except OSError as error:
@@ -71,11 +71,11 @@ def publish_folder(folder: Path, files: Mapping[str, bytes] | Iterable[tuple[str
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line to a log and sync it; a line torn by a crash is ended first, so it spoils only itself."""
+    """Append one line to a log and sync it; a line torn by a crash is ended first and spoils only itself."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _event("write", path)
-        with open(path, "ab+") as stream:
+        with path.open("ab+") as stream:
             if stream.tell() > 0:
                 stream.seek(-1, os.SEEK_END)
                 if stream.read(1) != b"\n":

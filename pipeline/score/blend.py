@@ -17,8 +17,8 @@ Pool = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def fit_weights(true_class_probs: np.ndarray, pull: float = 50.0, drop_below: float = 0.005) -> np.ndarray:
     """Weights float64 [M], summing to one, that maximise Σ_i log Σ_m w_m p_im for true_class_probs [N, M].
 
-    `pull` pseudo-counts draw them to uniform (a Dirichlet prior; 0: none). Members under `drop_below` get 0 and the
-    rest is fitted again. Uniform where there are no rows and no pull.
+    `pull` pseudo-counts draw them to uniform (a Dirichlet prior; 0: none). Members under `drop_below` get 0
+    and the rest is fitted again. Uniform where there are no rows and no pull.
 
     >>> fit_weights(np.array([[0.9, 0.1], [0.8, 0.3], [0.9, 0.2]]), pull=0).round(3)
     array([1., 0.])
@@ -47,8 +47,8 @@ def maximise_likelihood(
 ) -> np.ndarray:
     """Weights [M] by EM, extrapolated (SQUAREM, Varadhan & Roland 2008) where that does not lose likelihood.
 
-    Stops when the largest gradient exceeds 1 by less than `tolerance`: that bounds the log-likelihood a row still to
-    be gained. true_class_probs [N, M] must be positive.
+    Stops when the largest gradient exceeds 1 by less than `tolerance`: that bounds the log-likelihood a row
+    still to be gained. true_class_probs [N, M] must be positive.
     """
     rows, members = true_class_probs.shape
     if rows + pull <= 0 or members == 1:
@@ -108,7 +108,10 @@ def pool_arithmetic(probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     >>> pool_arithmetic(np.array([[[1.0, 0.0]], [[0.5, 0.5]]]), np.array([0.5, 0.5]))
     array([[0.75, 0.25]])
     """
-    pooled = np.tensordot(weights, np.asarray(probs, np.float64), 1)
+    pooled = np.zeros(np.shape(probs)[1:])
+    for weight, member in zip(weights, probs, strict=True):
+        if weight:
+            pooled += weight * member
     return pooled / pooled.sum(-1, keepdims=True)
 
 
@@ -125,5 +128,6 @@ def pool_geometric(probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return softmax(logits)
 
 
+# true-class probs [N, M] → weights [M]; EM's are best for the arithmetic pool, for the geometric one a guess
 WEIGHTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"em": fit_weights, "uniform": uniform_weights}
 POOLS: dict[str, Pool] = {"arithmetic": pool_arithmetic, "geometric": pool_geometric}

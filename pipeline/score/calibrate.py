@@ -1,7 +1,8 @@
 """Temperatures: one number that makes a member's probabilities as sure as its hits allow.
 
-Guo et al. 2017, "On Calibration of Modern Neural Networks", on log-probabilities instead of logits (the softmax
-does not see the difference), so that a member that comes from elsewhere needs nothing but its probabilities.
+Guo et al. 2017, "On Calibration of Modern Neural Networks", on log-probabilities instead of logits (the
+softmax does not see the difference), so that a member that comes from elsewhere needs nothing but its
+probabilities.
 """
 
 import numpy as np
@@ -32,7 +33,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def fit_temperature(probs: np.ndarray, targets: np.ndarray) -> float:
-    """The temperature of least log-loss for probs [n, C] against targets int [n]: over 1 softens, under 1 sharpens.
+    """The temperature of least log-loss for probs [n, C] and targets int [n]; over 1 softens.
 
     A bounded search over log T from .05 to 20; 1.0 for no rows.
 
@@ -45,7 +46,9 @@ def fit_temperature(probs: np.ndarray, targets: np.ndarray) -> float:
     if not len(targets):
         return 1.0
     logits = log_probs(probs)
-    logits -= logits.max(1, keepdims=True)  # the largest is 0 at every temperature: no overflow, one pass less
+    logits -= logits.max(
+        1, keepdims=True
+    )  # the largest is 0 at every temperature: no overflow, one pass less
     true_class = logits[np.arange(len(targets)), targets].mean()
     scaled = np.empty_like(logits)
 

@@ -1,9 +1,9 @@
 """Decisions: which label to write for probabilities, so that the competition's metric is expected to be best.
 
-argmax is right for accuracy and wrong for F1 averaged over classes. There the best label is
-argmax_k ω_k (2 p_k − F_k) / (P_k + N_k): with N_k the expected rows of class k, P_k the rows predicted as k, F_k the
-class's expected F1. It is solved on calibrated probabilities alone, no label is fitted. (Ye et al. 2012,
-"Optimizing F-measure: a tale of two approaches", for one class; the sum over classes couples them through argmax.)
+argmax is right for accuracy and wrong for F1 averaged over classes. There the best label is argmax_k ω_k (2
+p_k − F_k) / (P_k + N_k): with N_k the expected rows of class k, P_k the rows predicted as k, F_k the class's
+expected F1. It is solved on calibrated probabilities alone, no label is fitted. (Ye et al. 2012, "Optimizing
+F-measure: a tale of two approaches", for one class; the sum over classes couples them through argmax.)
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.score.metrics import find_metric
+from pipeline.score.metrics import Metric, find_metric
 
 TAUS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -20,8 +20,8 @@ TAUS = (0.0, 0.25, 0.5, 0.75, 1.0)
 class Rule:
     """Labels row by row: argmax_k (scale_k p_k − offset_k), with scale and offset float [C].
 
-    `fitted` says where the two come from, in the words of the rule: f and share (P + N over the rows) [C] for the
-    F1 rules; tau and prior [C] for logit adjustment.
+    `fitted` says where the two come from, in the words of the rule: f and share (P + N over the rows) [C] for
+    the F1 rules; tau and prior [C] for logit adjustment.
     """
 
     name: str
@@ -34,26 +34,26 @@ class Rule:
         return np.argmax(np.asarray(probs, np.float64) * self.scale - self.offset, axis=1)
 
 
-def _argmax(probs: np.ndarray, metric_name: str, targets: np.ndarray | None) -> Rule:
+def _argmax(probs: np.ndarray, metric: Metric, targets: np.ndarray | None) -> Rule:
     n_classes = probs.shape[1]
     return Rule("argmax", np.ones(n_classes), np.zeros(n_classes))
 
 
 def _adjusted(name: str, probs: np.ndarray, tau: float) -> Rule:
-    """argmax p / prior^tau, the prior being the mean of probs; half a row at least, so that none is divided by 0."""
+    """argmax p / prior^tau with the mean of probs as prior: half a row at least, against division by 0."""
     prior = np.maximum(probs.mean(0), 0.5 / len(probs))
     return Rule(name, prior**-tau, np.zeros(probs.shape[1]), {"tau": tau, "prior": prior})
 
 
-def _balanced(probs: np.ndarray, metric_name: str, targets: np.ndarray | None) -> Rule:
+def _balanced(probs: np.ndarray, metric: Metric, targets: np.ndarray | None) -> Rule:
     return _adjusted("balanced-accuracy", probs, 1.0)
 
 
-def _logit_adjustment(probs: np.ndarray, metric_name: str, targets: np.ndarray | None) -> Rule:
+def _logit_adjustment(probs: np.ndarray, metric: Metric, targets: np.ndarray | None) -> Rule:
     """The tau of TAUS with the best metric on targets, the smaller of equals (Menon et al. 2021)."""
     if targets is None:
         raise ValueError("logit adjustment chooses its tau on labels: targets are missing")
-    metric, found, best = find_metric(metric_name), None, 0.0
+    found, best = None, 0.0
     for tau in TAUS:
         rule = _adjusted("logit-adjustment", probs, tau)
         score = metric.function(targets, rule.apply(probs), probs.shape[1])
@@ -63,14 +63,14 @@ def _logit_adjustment(probs: np.ndarray, metric_name: str, targets: np.ndarray |
     return found
 
 
-def _expected_f1(probs: np.ndarray, metric_name: str, targets: np.ndarray | None) -> Rule:
+def _expected_f1(probs: np.ndarray, metric: Metric, targets: np.ndarray | None) -> Rule:
     """The rule for macro-f1 or weighted-f1 that rows alike probs [n, C] are expected to gain most by."""
-    solved = solve_expected_f1(probs, class_weights(probs, metric_name))
+    solved = solve_expected_f1(probs, class_weights(probs, metric.name))
     scale = 2.0 * solved.omega / solved.denominator * solved.allowed
     offset = solved.omega * solved.f / solved.denominator
     # a class that is never to be predicted loses against the lowest score that another can have
     offset = np.where(solved.allowed, offset, offset.max() + 1.0)
-    return Rule(metric_name, scale, offset, {"f": solved.f, "share": solved.denominator / len(probs)})
+    return Rule(metric.name, scale, offset, {"f": solved.f, "share": solved.denominator / len(probs)})
 
 
 def class_weights(probs: np.ndarray, metric_name: str) -> np.ndarray:
@@ -86,7 +86,7 @@ def class_weights(probs: np.ndarray, metric_name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ExpectedF1:
-    """A solved assignment: labels [n], and a class f [C], denominator P + N [C], omega [C], allowed bool [C]."""
+    """A solved assignment: labels [n]; of each class [C] its F, P + N, ω, and if it may be predicted."""
 
     labels: np.ndarray
     f: np.ndarray
@@ -104,9 +104,9 @@ def solve_expected_f1(probs: np.ndarray, omega: np.ndarray, iterations: int = 60
     """Labels for probs [n, C] that maximise Σ_k ω_k 2 TP_k / (P_k + N_k), expected under probs itself.
 
     Fixed-point iterations with damping from argmax p/N^t, t of 0, .25, .5; the best expected score met; then
-    moves of single rows by their exact gain until none helps. A class with less than half an expected row is not
-    predicted, unless every class is so small: scikit-learn leaves a class that is in neither truth nor prediction
-    out of the mean, so one guess at such a class costs a whole zero.
+    moves of single rows by their exact gain until none helps. A class with less than half an expected row is
+    not predicted, unless every class is so small: scikit-learn leaves a class that is in neither truth nor
+    prediction out of the mean, so one guess at such a class costs a whole zero.
     """
     probs = np.asarray(probs, np.float64)
     if probs.ndim != 2 or not len(probs):
@@ -162,7 +162,7 @@ def _iterate(probs: np.ndarray, omega: np.ndarray, labels: np.ndarray, iteration
 
 
 def _move_rows(probs: np.ndarray, omega: np.ndarray, labels: np.ndarray, sweeps: int = 20) -> np.ndarray:
-    """Move one row at a time to the class of largest exact gain, until no single move gains or sweeps are over."""
+    """Move one row at a time to the class of largest exact gain, until no move gains or sweeps are over."""
     labels, rows = labels.copy(), np.arange(len(labels))
     expected = probs.sum(0)
     hits, predicted = _tally(probs, labels)
@@ -171,7 +171,11 @@ def _move_rows(probs: np.ndarray, omega: np.ndarray, labels: np.ndarray, sweeps:
         """What each move of the rows chosen would change in the expected score, [len(chosen), C]."""
         denominator = predicted + expected
         f, p, own = 2.0 * hits / denominator, probs[chosen], labels[chosen]
-        leave = omega[own] * (f[own] - 2.0 * p[np.arange(len(chosen)), own]) / np.maximum(denominator[own] - 1, 1e-12)
+        leave = (
+            omega[own]
+            * (f[own] - 2.0 * p[np.arange(len(chosen)), own])
+            / np.maximum(denominator[own] - 1, 1e-12)
+        )
         change = omega * (2.0 * p - f) / (denominator + 1) + leave[:, None]
         change[np.arange(len(chosen)), own] = 0.0
         return change
@@ -192,7 +196,7 @@ def _move_rows(probs: np.ndarray, omega: np.ndarray, labels: np.ndarray, sweeps:
     return labels
 
 
-RULES: dict[str, Callable[[np.ndarray, str, np.ndarray | None], Rule]] = {
+RULES: dict[str, Callable[[np.ndarray, Metric, np.ndarray | None], Rule]] = {
     "argmax": _argmax,
     "macro-f1": _expected_f1,
     "weighted-f1": _expected_f1,
@@ -217,7 +221,7 @@ def offered_rules(metric_name: str) -> tuple[str, ...]:
 
 
 def fit_rule(
-    probs: np.ndarray, metric_name: str, targets: np.ndarray | None = None, rule: str | None = None
+    probs: np.ndarray, metric: str | Metric, targets: np.ndarray | None = None, rule: str | None = None
 ) -> Rule:
     """The rule for calibrated probs [n, C] and a metric: its own one, or the one called `rule`.
 
@@ -227,8 +231,9 @@ def fit_rule(
     >>> fit_rule(probs, "macro-f1").apply(probs), fit_rule(probs, "accuracy").apply(probs)
     (array([0, 0, 1, 1]), array([0, 0, 0, 0]))
     """
+    metric = find_metric(metric) if isinstance(metric, str) else metric
     if rule is None:
-        rule = metric_name if metric_name in OFFERED else "argmax"
+        rule = metric.name if metric.name in OFFERED else "argmax"
     if rule not in RULES:
         raise ValueError(f"unknown decision rule {rule!r}, known: {', '.join(RULES)}")
-    return RULES[rule](np.asarray(probs, np.float64), metric_name, targets)
+    return RULES[rule](np.asarray(probs, np.float64), metric, targets)

@@ -1,8 +1,8 @@
 """Folds: stratified by class, never through a group of duplicates.
 
-scikit-learn's StratifiedGroupKFold proposes; it can leave a fold empty or without a class that could be in all, so
-its answer is checked, and where it fails the groups are placed one by one. Fold −1 marks rows that are in every
-training fold and never scored.
+scikit-learn's StratifiedGroupKFold proposes; it can leave a fold empty or without a class that could be in
+all, so its answer is checked, and where it fails the groups are placed one by one. Fold −1 marks rows that
+are in every training fold and never scored.
 """
 
 import warnings
@@ -13,8 +13,8 @@ import numpy as np
 def make_folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
     """The fold of each row, int64 [n] in 0 … count−1, from labels [n] and groups [n] (any sortable values).
 
-    Equal arguments give equal folds; the order of the rows counts, so sort them by something stable (the id) first.
-    Raises ValueError for fewer than two folds or fewer groups than folds.
+    Equal arguments give equal folds; the order of the rows counts, so sort them by something stable (the id)
+    first. Raises ValueError for fewer than two folds or fewer groups than folds.
 
     >>> make_folds(np.array([0, 0, 1, 1]), np.array([0, 1, 2, 3]), count=2, seed=0)
     array([1, 0, 0, 1])
@@ -44,7 +44,9 @@ def _scikit_learn_folds(classes: np.ndarray, group_of: np.ndarray, count: int, s
     splitter = kind(n_splits=count, shuffle=True, random_state=seed)
     fold_of = np.full(len(classes), -1, np.int64)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a class with fewer images than folds: `rare_classes` tells
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # a class with fewer images than folds: `rare_classes` tells
         for fold, (_, held_out) in enumerate(splitter.split(classes, classes, group_of)):
             fold_of[held_out] = fold
     return fold_of
@@ -53,7 +55,8 @@ def _scikit_learn_folds(classes: np.ndarray, group_of: np.ndarray, count: int, s
 def place_groups(classes: np.ndarray, group_of: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Place groups greedily, largest first, where Σ_c (n_cf − n_c/count)² / n_c stays least; int64 [n].
 
-    classes and group_of are int [n] counted from 0. Of equal folds the one with the fewest rows, then a drawn one.
+    classes and group_of are int [n] counted from 0. Of equal folds the one with the fewest rows, then a drawn
+    one.
 
     >>> place_groups(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 2]), count=2, seed=0)
     array([1, 1, 0, 0])
@@ -84,8 +87,8 @@ def check_folds(
 ) -> list[str]:
     """What is wrong with folds [n], one sentence each: groups split, folds empty, classes missing needlessly.
 
-    A class counts as missing from a fold only if it has at least as many groups as there are folds. `count` is the
-    largest fold + 1 where it is not given. Rows of fold −1 may share a group with any fold.
+    A class counts as missing from a fold only if it has at least as many groups as there are folds. `count`
+    is the largest fold + 1 where it is not given. Rows of fold −1 may share a group with any fold.
 
     >>> check_folds(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), np.array(["a", "a", "b", "c"]))
     ['group a lies in folds 0, 1']
@@ -102,16 +105,20 @@ def check_folds(
         folds = ", ".join(str(fold) for fold in pairs[1][pairs[0] == group])
         problems.append(f"group {names[group]} lies in folds {folds}")
     class_names, classes = np.unique(labels, return_inverse=True)
-    class_groups = np.bincount(np.unique(np.stack([classes, group_of]), axis=1)[0], minlength=len(class_names))
+    class_groups = np.bincount(
+        np.unique(np.stack([classes, group_of]), axis=1)[0], minlength=len(class_names)
+    )
     balance = np.zeros((len(class_names), count), np.int64)
     np.add.at(balance, (classes, fold_of), 1)
     for row, fold in np.argwhere((balance == 0) & (class_groups >= count)[:, None]):
-        problems.append(f"class {class_names[row]} is missing from fold {fold}, with {class_groups[row]} groups")
+        problems.append(
+            f"class {class_names[row]} is missing from fold {fold}, with {class_groups[row]} groups"
+        )
     return problems
 
 
 def fold_balance(fold_of: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Rows int [K, folds] of each class (sorted as np.unique sorts) in each fold; rows of fold −1 are left out.
+    """Rows int [K, folds] of each class (in np.unique's order) in each fold; rows of fold −1 are left out.
 
     >>> fold_balance(np.array([0, 1, 1, -1]), np.array(["a", "a", "b", "b"]))
     array([[1, 1],

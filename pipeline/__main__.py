@@ -1,0 +1,111 @@
+"""The whole chain: every stage in order, what is up to date skipped, the status table before and after.
+
+  python -m pipeline                     the competition that is set up, else the built-in sample
+  python -m pipeline --config my.toml    another one
+  python -m pipeline --submit            … and send the submission to Kaggle
+
+One stage (with the earlier ones that are missing): python -m pipeline.STAGE
+  stages:   download prepare folds train predict ensemble submit report
+  commands: status config clean
+"""
+
+import argparse
+import importlib
+from types import ModuleType
+from typing import NoReturn
+
+from pipeline import command, terminal
+from pipeline.artifacts.state import State
+from pipeline.config import Config
+from pipeline.errors import UsageError
+
+STAGES = ("download", "prepare", "folds", "train", "predict", "ensemble", "submit", "report")
+# What a stage alone doesn't need: the report is made of whatever is there, a submission of a file.
+STANDALONE = ("submit", "report")
+
+
+def main() -> NoReturn:
+    """Run the whole chain."""
+    command.run(_run_all, __doc__, "", _add_submit)
+
+
+def run_stage(name: str) -> NoReturn:
+    """Run one stage as a command, after the earlier stages that are missing."""
+    stage = _module(name)
+
+    def work(config: Config, options: argparse.Namespace) -> None:
+        _check(config)
+        if hasattr(stage, "check_choice"):
+            stage.check_choice(config, options.fold, options.member)
+        if name not in STANDALONE:
+            for earlier in STAGES[: STAGES.index(name)]:
+                if any(state.state != "done" for state in _module(earlier).states(config)):
+                    _run(earlier, config)
+        stage.run(config, options)
+        _tell_overrides(options)
+
+    command.run(work, stage.__doc__, name, stage.add_arguments)
+
+
+def run_status() -> NoReturn:
+    """Print the status table as a command."""
+    from pipeline import status
+
+    command.run(lambda config, _: status.show(_states(config)), status.__doc__, "status")
+
+
+def _run_all(config: Config, options: argparse.Namespace) -> None:
+    from pipeline import status
+
+    _check(config)
+    before = _states(config)
+    status.show(before)
+    for name in STAGES:
+        _run(name, config, submit=options.submit)
+    after = _states(config)
+    if after != before:
+        status.show(after)
+    _tell_overrides(options)
+
+
+def _run(name: str, config: Config, submit: bool = False) -> None:
+    stage = _module(name)
+    parser = argparse.ArgumentParser()
+    stage.add_arguments(parser)
+    options = parser.parse_args(["--submit"] if submit and name == "ensemble" else [])
+    stage.run(config, options)
+
+
+def _states(config: Config) -> list[State]:
+    return [state for name in STAGES for state in _module(name).states(config)]
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"pipeline.{name}")
+
+
+def _check(config: Config) -> None:
+    from pipeline.score.metrics import find_metric
+
+    try:
+        find_metric(config.data.metric)
+    except ValueError as error:
+        raise UsageError(f"data.metric: {error}.") from error
+
+
+def _add_submit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--submit", action="store_true", help="send the submission to Kaggle and wait for its score"
+    )
+
+
+def _tell_overrides(options: argparse.Namespace) -> None:
+    if options.overrides:
+        terminal.say("To keep these settings, put them into the configuration:")
+        for override in options.overrides:
+            table, _, rest = override.partition(".")
+            terminal.say(f"  [{table}] {rest}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The pieces of work of a competition, member × fold: their folders, and what their manifests must say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import manifest, paths
+from pipeline.artifacts.manifest import Expected
+from pipeline.config import Config, Member, recipe
+
+TRAIN_VERSION = 1
+PREDICT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fold of one member's run; `model`, `oof` and `test` say what the manifests must."""
+
+    member: Member
+    fold: int
+    run_folder: Path
+    model: Expected
+    oof: Expected
+    test: Expected
+
+    @property
+    def folder(self) -> Path:
+        return paths.fold(self.run_folder, self.fold)
+
+    @property
+    def lock_file(self) -> Path:
+        return self.folder / "lock"
+
+    def file(self, name: str) -> Path:
+        """Return a file of the fold: model.safetensors, oof.npz, test.npz, metrics.json, log.jsonl."""
+        return self.folder / name
+
+    @property
+    def model_manifest(self) -> Path:
+        return self.folder / "model.manifest.json"
+
+    @property
+    def oof_manifest(self) -> Path:
+        """The fold's commit: the model is trained, its held-out rows are predicted."""
+        return self.folder / "manifest.json"
+
+    @property
+    def test_manifest(self) -> Path:
+        return self.folder / "test.manifest.json"
+
+
+def find_jobs(config: Config) -> list[Job]:
+    """Return all jobs, member by member; raises DataError where prepare or folds haven't run."""
+    facts = manifest.facts(paths.cache_manifest(config))
+    folds_digest = manifest.folds_digest(paths.folds_record(config))
+    return [
+        _job(config, member, k, folds_digest, facts)
+        for member in config.members
+        for k in range(config.folds.count)
+    ]
+
+
+def can_find_jobs(config: Config) -> bool:
+    """Tell whether prepare and folds have left what jobs are made of."""
+    return paths.cache_manifest(config).exists() and paths.folds_record(config).exists()
+
+
+def has_test(config: Config) -> bool:
+    """Tell whether the competition has images to predict."""
+    return bool(manifest.facts(paths.cache_manifest(config))["rows"].get("test"))
+
+
+def _job(config: Config, member: Member, k: int, folds_digest: str, facts: Mapping[str, Any]) -> Job:
+    run_folder = paths.run(config, member, folds_digest)
+    weights = paths.fold(run_folder, k) / "model.safetensors"
+    trained = {
+        **recipe(member),
+        "fold": k,
+        "folds": folds_digest,
+        "classes": facts["classes_digest"],
+        "training images": facts["train_digest"],
+    }
+    predicted = {
+        "predict.views": list(config.predict.views),
+        "predict.batch": config.predict.batch,
+        "classes": facts["classes_digest"],
+    }
+    oof = {**trained, **predicted, "data.metric": config.data.metric}
+    test = {**predicted, "folds": folds_digest, "test images": facts["test_digest"]}
+    return Job(
+        member,
+        k,
+        run_folder,
+        Expected("train", TRAIN_VERSION, trained),
+        Expected("train", TRAIN_VERSION, oof, {"model": weights}),
+        Expected("predict", PREDICT_VERSION, test, {"model": weights}),
+    )

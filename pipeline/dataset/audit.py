@@ -1,0 +1,124 @@
+"""The audit: every image is read once, in parallel, in bounded memory: its hash, size, problem and pixels."""
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from pipeline.dataset.cache import Record, shrink
+from pipeline.dataset.duplicates import perceptual_hash
+from pipeline.dataset.image_files import unescape_name
+from pipeline.dataset.reader import ImageError, read_bytes, read_image
+from pipeline.errors import ResourceError
+
+T = TypeVar("T")
+CHUNK_IMAGES = 16
+CHUNKS_AHEAD = 4  # chunks a process that are read before their turn; more would only hold memory
+POOL_SECONDS = 3.0  # work that is left before other processes are started, which takes about half of it
+
+
+def look(root: Path, max_pixels: int, short_side: int, path: str) -> tuple[Record, np.ndarray | None]:
+    """Read one image whole: its record, and its pixels as the cache keeps them, or None for a bad file.
+
+    `path` is relative to `root` and escaped, as in the table.
+    """
+    sha256, record = "", Record(path, "", 0, 0, 0, "", "", 0, 0, 0)
+    try:
+        name = unescape_name(path)
+        data = read_bytes(root, name)
+        sha256 = hashlib.sha256(data).hexdigest()
+        image = read_image(data, max_pixels, name)
+    except ImageError as error:
+        return record._replace(sha256=sha256, problem=str(error)), None
+    height, width = image.pixels.shape[:2]
+    found = record._replace(
+        sha256=sha256, width=width, height=height, phash=perceptual_hash(image.pixels), note=image.note
+    )
+    return found, shrink(image.pixels, short_side)
+
+
+def hash_file(root: Path, path: str) -> str:
+    """Return the sha256 of a file's bytes, "" where it can't be read."""
+    try:
+        return hashlib.sha256(read_bytes(root, unescape_name(path))).hexdigest()
+    except ImageError:
+        return ""
+
+
+def each_image(work: Callable[[str], T], paths: Sequence[str], workers: int) -> Generator[T]:
+    """Yield `work(path)` in the order of `paths`, by `workers` processes (0: one a core), a few chunks ahead.
+
+    `work` must be picklable. This process begins, and does it all where little is left after a few images.
+    Raises ResourceError naming the images at hand when a process dies.
+    """
+    workers = workers or _cores()
+    begun, spent = 0, 0.0
+    while begun < len(paths) and (workers == 1 or _left(spent, begun, len(paths)) < POOL_SECONDS):
+        started = time.monotonic()
+        result = work(paths[begun])
+        spent += time.monotonic() - started
+        begun += 1
+        yield result
+    if begun < len(paths):
+        yield from _in_pool(work, paths[begun:], workers)
+
+
+def _left(spent: float, done: int, total: int) -> float:
+    return spent / done * (total - done) if done >= CHUNK_IMAGES else 0.0
+
+
+def _in_pool(work: Callable[[str], T], paths: Sequence[str], workers: int) -> Generator[T]:
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+    waiting: deque[tuple[Sequence[str], Future[list[T]]]] = deque()
+    try:
+        for i in range(0, len(paths), CHUNK_IMAGES):
+            chunk = paths[i : i + CHUNK_IMAGES]
+            waiting.append((chunk, pool.submit(_work_chunk, work, chunk)))
+            if len(waiting) > workers * CHUNKS_AHEAD:
+                yield from waiting[0][1].result()
+                waiting.popleft()
+        while waiting:
+            yield from waiting[0][1].result()
+            waiting.popleft()
+    except BrokenProcessPool as error:
+        first, last = (waiting[0][0][0], waiting[0][0][-1]) if waiting else (paths[0], paths[-1])
+        raise ResourceError(
+            f"a process that reads images died (out of memory?), somewhere in {first} … {last}:"
+            " run the same command again, with cache.workers=1 if it stays so."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _work_chunk(work: Callable[[str], T], chunk: Sequence[str]) -> list[T]:
+    return [work(path) for path in chunk]
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches every process of a terminal; only the first one may answer. A kill -9 of that one reaches
+    # nobody else, and a pool's process would wait for ever.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

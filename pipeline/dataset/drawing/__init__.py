@@ -1,0 +1,1 @@
+"""How the sample's insects are drawn: species, body parts, wings, whole insects, scenes, photographs."""

@@ -1,0 +1,159 @@
+"""Batches: which rows a step sees is a function of the key alone, so workers and resuming change nothing."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from pipeline.config import Train
+from pipeline.dataset.augment import augment, build_augment
+from pipeline.dataset.cache import Cache
+from pipeline.errors import DataError
+from pipeline.randomness import generator, key
+
+Frame = tuple[int, float]  # side in pixels, crop fraction
+
+
+def rows_of(cache: Cache, split: str, ids: Sequence[str]) -> np.ndarray:
+    """Return the positions int64 [n] in the cache's table of a split's ids, in their order.
+
+    Raises DataError where an id has no usable image (any more).
+    """
+    own = cache.table.index[cache.table["split"] == split]
+    position = dict(zip(cache.table.loc[own, "id"], own, strict=True))
+    missing = [name for name in ids if name not in position]
+    if missing:
+        raise DataError(
+            f"{len(missing)} images of the {split} rows can't be used any more ({missing[0]!r}, …): "
+            "bring them back, or begin a new lineage with python -m pipeline.folds --force"
+        )
+    return np.array([position[name] for name in ids], dtype=np.int64)
+
+
+def count_steps(rows: int, batch: int) -> int:
+    """Return the steps of an epoch: every row once, no step with more than `batch` rows.
+
+    >>> count_steps(100, 32)
+    4
+    """
+    return -(-rows // batch)
+
+
+def epoch_batches(rows: np.ndarray, batch: int, seed: int, fold: int, epoch: int) -> list[np.ndarray]:
+    """Shuffle an epoch's rows into batches of nearly equal size: a tail of one row would upset BatchNorm.
+
+    >>> [len(b) for b in epoch_batches(np.arange(10), 4, seed=0, fold=0, epoch=0)]
+    [4, 3, 3]
+    """
+    order = generator(seed, "order", fold, epoch).permutation(rows)
+    return np.array_split(order, count_steps(len(rows), batch))
+
+
+class _Schedule:
+    """A batch sampler over all epochs that are left, as (epoch, row): workers see no other state."""
+
+    def __init__(self, rows: np.ndarray, train: Train, fold: int, first_step: int):
+        self.rows, self.train, self.fold, self.first_step = rows, train, fold, first_step
+
+    def __len__(self) -> int:
+        return self.train.epochs * count_steps(len(self.rows), self.train.batch) - self.first_step
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        steps = count_steps(len(self.rows), self.train.batch)
+        for epoch in range(self.first_step // steps, self.train.epochs):
+            batches = epoch_batches(self.rows, self.train.batch, self.train.seed, self.fold, epoch)
+            skipped = self.first_step % steps if epoch == self.first_step // steps else 0
+            for batch in batches[skipped:]:
+                yield [(epoch, int(row)) for row in batch]
+
+
+class TrainImages(Dataset):
+    """Augmented training images: item (epoch, row) is uint8 [size, size, 3] and its target, by key."""
+
+    def __init__(self, cache: Cache, targets: np.ndarray, train: Train, fold: int):
+        self.cache, self.targets, self.train, self.fold = cache, targets, train, fold
+        self.transform = build_augment(train.augment, train.size)
+
+    def __getitem__(self, item: tuple[int, int]) -> tuple[torch.Tensor, int]:
+        epoch, row = item
+        draw = key(self.train.seed, "augment", self.fold, epoch, row)
+        pixels = augment(self.transform, self.cache.pixels(row), draw)
+        return torch.from_numpy(np.ascontiguousarray(pixels)), int(self.targets[row])
+
+
+class FramedImages(Dataset):
+    """Images for prediction: item i is one uint8 [side, side, 3] per frame, read from the cache once."""
+
+    def __init__(self, cache: Cache, rows: np.ndarray, frames: Sequence[Frame]):
+        self.cache, self.rows, self.frames = cache, rows, frames
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, ...]:
+        pixels = self.cache.pixels(int(self.rows[i]))
+        return tuple(torch.from_numpy(frame_image(pixels, *frame)) for frame in self.frames)
+
+
+def train_loader(
+    cache: Cache,
+    rows: np.ndarray,
+    targets: np.ndarray,
+    train: Train,
+    fold: int,
+    first_step: int,
+    workers: int,
+) -> DataLoader:
+    """Make the loader of a fold's steps from `first_step` on: (uint8 [B, size, size, 3], int64 [B]).
+
+    `rows` are positions in the cache's table, `targets` [len(table)] their class indices.
+    """
+    images = TrainImages(cache, targets, train, fold)
+    return DataLoader(
+        images,
+        batch_sampler=_Schedule(rows, train, fold, first_step),
+        **_worker_settings(workers, train.device),
+    )
+
+
+def predict_loader(
+    cache: Cache, rows: np.ndarray, frames: Sequence[Frame], batch: int, workers: int, device: str
+) -> DataLoader:
+    """Make the loader of images to predict, in the order of `rows`: uint8 [B, side, side, 3] a frame."""
+    return DataLoader(
+        FramedImages(cache, rows, frames), batch_size=batch, **_worker_settings(workers, device)
+    )
+
+
+def frame_image(pixels: np.ndarray, side: int, crop: float) -> np.ndarray:
+    """Resize the short side to side / crop and cut the central square of `side` pixels.
+
+    >>> frame_image(np.zeros((50, 80, 3), np.uint8), 32, 1.0).shape
+    (32, 32, 3)
+    """
+    height, width = pixels.shape[:2]
+    scale = round(side / crop) / min(height, width)
+    size = (max(side, round(width * scale)), max(side, round(height * scale)))
+    resized = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    top, left = (resized.shape[0] - side) // 2, (resized.shape[1] - side) // 2
+    return np.ascontiguousarray(resized[top : top + side, left : left + side])
+
+
+def _worker_settings(workers: int, device: str) -> dict[str, Any]:
+    cv2.setNumThreads(0)
+    settings: dict[str, Any] = {
+        "num_workers": workers,
+        "generator": torch.Generator(),  # its own: the global one is seeded by key at each step
+        "pin_memory": device.startswith("cuda"),
+    }
+    if workers:
+        settings |= {"persistent_workers": True, "timeout": 120, "worker_init_fn": _start_worker}
+    return settings
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -1,0 +1,281 @@
+"""Ensemble: temperatures, weights and decision rule, fitted on OOF rows, cross-fitted; and the submission.
+
+The score it prints is of rows that nothing was fitted on: what the leaderboard should say. The submission has
+the rows, order and form of sample_submission.csv and is checked before it is kept.
+
+  python -m pipeline.ensemble --submit     also send it: kaggle competitions submit, then wait for the score
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import terminal
+from pipeline.artifacts import manifest, paths, predictions, state, writer
+from pipeline.artifacts.jobs import Job, can_find_jobs, find_jobs, has_test
+from pipeline.artifacts.manifest import Expected
+from pipeline.artifacts.state import State
+from pipeline.config import Config, Member
+from pipeline.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.dataset.folds_file import Folds
+    from pipeline.score.crossfit import CrossFitted
+
+STAGE = "ensemble"
+VERSION = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --submit."""
+    parser.add_argument(
+        "--submit", action="store_true", help="send the submission to Kaggle and wait for its score"
+    )
+
+
+def states(config: Config) -> list[State]:
+    """Return the one line of the ensemble."""
+    if not can_find_jobs(config) or not all(job.oof_manifest.exists() for job in find_jobs(config)):
+        return [state.waiting(STAGE)]
+    return [state.of(_manifest(config), _expected(config))]
+
+
+def run(config: Config, options: argparse.Namespace) -> None:
+    """Fit and score the blend, write the submission, print the closing sentence; send it if asked."""
+    jobs = find_jobs(config)
+    _check_inputs(config, jobs)
+    why = manifest.stale(_manifest(config), _expected(config))
+    if why is None:
+        terminal.stage(STAGE, "up to date")
+    else:
+        if _manifest(config).exists():
+            terminal.stage(STAGE, f"again: {why}")
+        _blend(config, jobs)
+    scores = json.loads((paths.ensemble(config) / "scores.json").read_bytes())
+    _tell(config, scores)
+    if options.submit and scores["submission"]:
+        from pipeline.leaderboard.send import send_file
+
+        send_file(config, scores)
+
+
+def _manifest(config: Config) -> Path:
+    return paths.ensemble(config) / "manifest.json"
+
+
+def _expected(config: Config) -> Expected:
+    jobs = find_jobs(config)
+    facts = manifest.facts(paths.cache_manifest(config))
+    inputs = {f"{job.run_folder.name}/fold{job.fold}/oof": job.file("oof.npz") for job in jobs}
+    if has_test(config):
+        inputs |= {f"{job.run_folder.name}/fold{job.fold}/test": job.file("test.npz") for job in jobs}
+        if facts["sample_submission"]:
+            inputs["sample_submission"] = Path(facts["sample_submission"])
+    fields = {
+        "members": [member.name for member in config.members],
+        "data.metric": config.data.metric,
+        "classes": facts["classes_digest"],
+        "folds": manifest.folds_digest(paths.folds_record(config)),
+    }
+    return Expected(STAGE, VERSION, fields, inputs)
+
+
+def _check_inputs(config: Config, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        how = f"--fold {job.fold} --member {job.member.name}"
+        if why := manifest.stale(job.oof_manifest, job.oof):
+            raise DataError(
+                f"fold {job.fold} of {job.member.name} isn't trained ({why}): python -m pipeline.train {how}"
+            )
+        if has_test(config) and (why := manifest.stale(job.test_manifest, job.test)):
+            raise DataError(f"{job.file('test.npz')} isn't up to date ({why}): python -m pipeline.predict")
+
+
+def _blend(config: Config, jobs: Sequence[Job]) -> None:
+    """Fit and score the chain, apply it to the test rows, publish all files: the manifest is the commit."""
+    import numpy as np
+
+    from pipeline.dataset.folds_file import load_folds
+    from pipeline.score.crossfit import cross_fitted
+
+    started = time.monotonic()
+    folds = load_folds(config)
+    classes = manifest.facts(paths.cache_manifest(config))["classes"]
+    index = {name: i for i, name in enumerate(classes)}
+    targets = np.array([index[label] for label in folds.labels])
+    groups = np.unique(np.array(folds.groups), return_inverse=True)[1]
+    oof = np.stack([_member_oof(member, jobs, folds, classes) for member in config.members])
+    found = cross_fitted(
+        oof, targets, folds.fold_of, config.data.metric, groups=groups, seed=config.folds.seed
+    )
+    folder = paths.ensemble(config)
+    outputs = [folder / name for name in ("oof.npz", "weights.json", "scores.json")]
+    _save(folder / "oof.npz", folds.ids, classes, found.probs, found.predictions, folds.fold_of, folds.digest)
+    writer.publish_bytes(folder / "weights.json", _json(_weights(config, found)))
+    scores = _scores(config, found, targets, folds, classes)
+    if has_test(config):
+        outputs.append(folder / "test.npz")
+        scores |= _apply_to_test(config, jobs, found, classes, folds.digest, scores)
+    writer.publish_bytes(folder / "scores.json", _json(scores))
+    manifest.publish(
+        _manifest(config), _expected(config), outputs, time.monotonic() - started, {"score": found.score}
+    )
+
+
+def _member_oof(member: Member, jobs: Sequence[Job], folds: "Folds", classes: Sequence[str]) -> "np.ndarray":
+    """Return float32 [n, C] in the folds' order, the mean over views; rows of fold −1 are NaN."""
+    import numpy as np
+
+    probs = np.full((len(folds.ids), len(classes)), np.nan, np.float32)
+    for job in jobs:
+        if job.member == member:
+            path = job.file("oof.npz")
+            held_out = np.flatnonzero(folds.fold_of == job.fold)
+            found = predictions.load(path, classes, folds.digest)
+            probs[held_out] = predictions.join(path, found, [folds.ids[i] for i in held_out]).mean(axis=0)
+    return probs
+
+
+def _apply_to_test(
+    config: Config,
+    jobs: Sequence[Job],
+    found: "CrossFitted",
+    classes: list[str],
+    folds_digest: str,
+    scores: dict[str, Any],
+) -> dict[str, Any]:
+    """Blend the test predictions, write and check the submission; return what scores.json adds."""
+    import numpy as np
+
+    from pipeline.leaderboard.write import write_submission
+
+    loaded = [(job, predictions.load(job.file("test.npz"), classes, folds_digest)) for job in jobs]
+    ids = loaded[0][1].ids.tolist()
+    members = [
+        np.mean(
+            [
+                predictions.join(job.file("test.npz"), part, ids).mean(axis=0)
+                for job, part in loaded
+                if job.member == member
+            ],
+            axis=0,
+        )
+        for member in config.members
+    ]
+    probs, labels = found.chain.apply(np.stack(members))
+    folder = paths.ensemble(config)
+    _save(folder / "test.npz", ids, classes, probs, labels, np.full(len(ids), -1), folds_digest)
+    predicted = found.predictions[found.predictions >= 0]
+    shares = (np.bincount(predicted, minlength=len(classes)) / len(predicted)).tolist()
+    return write_submission(config, classes, ids, labels, probs, shares, scores)
+
+
+def _save(
+    path: Path,
+    ids: Sequence[str],
+    classes: Sequence[str],
+    probs: "np.ndarray",
+    labels: "np.ndarray",
+    fold_of: "np.ndarray",
+    folds_digest: str,
+) -> None:
+    import numpy as np
+
+    view = np.array(["blend"])
+    names = np.array(ids, dtype=np.str_), np.array(classes, dtype=np.str_), view
+    found = predictions.Predictions(*names, probs[None].astype(np.float32), fold_of, folds_digest)
+    predictions.save(path, found, predictions=labels)
+
+
+def _weights(config: Config, found: "CrossFitted") -> dict[str, Any]:
+    chain = found.chain
+    numbers = zip(config.members, chain.weights.tolist(), chain.member_temperatures.tolist(), strict=True)
+    fitted = {
+        name: value.tolist() if hasattr(value, "tolist") else value
+        for name, value in chain.rule.fitted.items()
+    }
+    return {
+        "order": "each member at its temperature → pool with the weights → final temperature → rule",
+        "members": {member.name: {"weight": w, "temperature": t} for member, w, t in numbers},
+        "weights": f"{chain.candidate.weights}: log-loss, with a Dirichlet pull of 50 counts to uniform",
+        "pool": chain.candidate.pool,
+        "temperature": chain.temperature,
+        "rule": {"name": chain.rule.name, **fitted},
+        "candidates": {str(candidate): score for candidate, score in found.candidate_scores.items()},
+    }
+
+
+def _scores(
+    config: Config, found: "CrossFitted", targets: "np.ndarray", folds: "Folds", classes: Sequence[str]
+) -> dict[str, Any]:
+    from pipeline.score.metrics import all_metrics
+
+    scored = folds.fold_of >= 0
+    chain = found.chain
+    members = {
+        member.name: {"oof": score, "weight": weight}
+        for member, score, weight in zip(
+            config.members, found.member_scores, chain.weights.tolist(), strict=True
+        )
+    }
+    missing = [classes[i] for i in found.classes_without_support]
+    blend = ", ".join(f"{name} {item['weight']:.2f}" for name, item in members.items())
+    low, high = found.interval.low, found.interval.high
+    sentence = (
+        f"{found.metric} {found.score:.4f} cross-fitted (95 % interval {low:.4f}–{high:.4f}, "
+        f"{found.n} images in {found.groups} groups; in-sample {found.in_sample:.4f}, "
+        f"optimism {found.optimism:.4f}; {len(missing)} classes without support). "
+        f"T {chain.temperature:.2f}, weights {blend} ({chain.candidate.pool}), rule {chain.rule.name}. Folds {folds.digest}."
+    )
+    return {
+        "metric": found.metric,
+        "cross_fitted": found.score,
+        "in_sample": found.in_sample,
+        "optimism": found.optimism,
+        "interval": [low, high],
+        "standard_error": found.standard_error,
+        "n": found.n,
+        "groups": found.groups,
+        "classes_without_support": missing,
+        "members": members,
+        "rule": chain.rule.name,
+        "folds_digest": folds.digest,
+        "all_metrics": all_metrics(targets[scored], found.probs[scored], found.predictions[scored]),
+        "sentence": sentence,
+        "submission": "",
+    }
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _tell(config: Config, scores: Mapping[str, Any]) -> None:
+    if not has_test(config):
+        terminal.stage(STAGE, "no test images: OOF scores in scores.json, no submission")
+    terminal.say(scores["sentence"])
+    if "expected" in scores:
+        e = scores["expected"]
+        span = f"{e['low']:.4f}–{e['high']:.4f}"
+        terminal.say(
+            f"Expected on {e['rows']} test rows: {span} by one fold's model; all folds' mean is a bit better."
+        )
+    if "true_score" in scores:
+        terminal.say(
+            f"True score on the hidden solution: {scores['metric']} {scores['true_score']:.4f} "
+            f"(with its wrong labels mended {scores['true_score_clean']:.4f}); sample data (drawn)."
+        )
+    terminal.say(f"Scores      {paths.ensemble(config) / 'scores.json'}")
+    if scores["submission"]:
+        terminal.say(f"Submission  {scores['submission']}")
+
+
+if __name__ == "__main__":
+    from pipeline.__main__ import run_stage
+
+    run_stage(STAGE)

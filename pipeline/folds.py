@@ -1,0 +1,213 @@
+"""Folds: decide once which images each model is scored on, so that all members are blended on the same split.
+
+Every class is spread evenly over the folds. Images that show the same picture (equal bytes, or flipped,
+cropped by a few per cent, compressed again) and images with an equal data.group_column stay in one fold: else
+the score flatters itself. Writes folds/NAME.csv (id, label, group, fold) and folds/NAME.json (balance, rare
+classes, duplicates), once. With other images, another folds.seed or folds.count it refuses to overwrite them;
+--force starts a new lineage, on which every member is trained again."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from pipeline import terminal
+from pipeline.artifacts import manifest, paths
+from pipeline.artifacts.state import State, waiting
+from pipeline.config import Config
+from pipeline.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.dataset.duplicates import Groups
+    from pipeline.dataset.folds_file import Folds
+
+STAGE = "folds"
+VERSION = 1
+LISTED = 5
+RECORDED = 100  # of each kind of finding, in NAME.json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the stage's own flags."""
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace folds made otherwise; every member is then trained again",
+    )
+
+
+def states(config: Config) -> list[State]:
+    """Say whether the folds are there and those of the configuration and the images."""
+    if manifest.read(paths.cache_manifest(config)) is None:
+        return [waiting(STAGE)]
+    why = _outdated(config)
+    if why is None:
+        return [State(STAGE, "done")]
+    return [State(STAGE, "stale" if paths.folds_record(config).exists() else "to do", why)]
+
+
+def run(config: Config, options: argparse.Namespace) -> None:
+    """Write the folds where there are none; raises DataError where there are others, without --force."""
+    from pipeline.dataset import folds_file
+
+    why = _outdated(config)
+    if why is None:
+        terminal.stage(STAGE, "up to date")
+        return
+    table, record = paths.folds_table(config), paths.folds_record(config)
+    force = getattr(options, "force", False)
+    if table.exists() and record.exists() and not force:
+        raise DataError(f"{why} {folds_file.WAY_OUT}")
+    promised = None if force else folds_file.promised_digest(table, record)
+    folds, facts = _make_folds(config)
+    # one of the two files alone is what a kill between them leaves: then the same folds come out again
+    if promised not in (None, folds.digest):
+        raise DataError(f"{why}, and these settings and images give other folds. {folds_file.WAY_OUT}")
+    folds_file.write_folds(table, record, folds, facts)
+    _tell(folds, facts)
+
+
+def _outdated(config: Config) -> str | None:
+    """Say why the folds on disk aren't the configuration's and the images', or None where they are."""
+    from pipeline.dataset import folds_file
+
+    table, record = paths.folds_table(config), paths.folds_record(config)
+    missing = [str(path) for path in (table, record) if not path.exists()]
+    if missing:
+        return f"{missing[0]} is missing" if len(missing) == 1 else "not done yet"
+    try:
+        made_with = folds_file.read_record(record)
+        folds_file.load_folds(config)
+    except DataError as error:
+        return str(error).removesuffix(folds_file.WAY_OUT).rstrip()
+    for key, wanted in (("seed", config.folds.seed), ("count", config.folds.count)):
+        if made_with.get(key) != wanted:
+            return f"{table} was made with folds.{key}={made_with.get(key)}, not {wanted}."
+    return None
+
+
+def _make_folds(config: Config) -> "tuple[Folds, dict[str, Any]]":
+    """Split the training images, check the split: the folds, and what NAME.json says of them."""
+    import numpy as np
+
+    from pipeline.dataset import folds_file
+    from pipeline.score import splits
+
+    table, found = _grouped_images(config)
+    train = table[table["split"] == "train"].sort_values("id")
+    groups = np.unique(train["in_group"], return_inverse=True)[1]
+    labels = train["label"].to_numpy(dtype=object)
+    try:
+        fold_of = splits.make_folds(labels, groups, config.folds.count, config.folds.seed)
+    except ValueError as error:
+        raise DataError(f"{paths.data_root(config)}: {error}. Set folds.count.") from error
+    problems = splits.check_folds(fold_of, labels, groups, config.folds.count)
+    split_up = [problem for problem in problems if not problem.startswith("class ")]
+    if split_up:
+        raise DataError(f"the folds came out wrong: {'; '.join(split_up[:LISTED])}. Set another folds.seed.")
+    folds = folds_file.build_folds(train["id"].tolist(), labels.tolist(), groups, fold_of)
+    known = manifest.facts(paths.cache_manifest(config))
+    return folds, {
+        "seed": config.folds.seed,
+        "count": config.folds.count,
+        "rows": len(folds.ids),
+        "groups": int(groups.max()) + 1,
+        "classes_digest": known["classes_digest"],
+        "train_digest": known["train_digest"],
+        "balance": _balance(folds),
+        "rare_classes": splits.rare_classes(labels, config.folds.count),
+        "problems": problems,
+        **_duplicates(table, train, found),
+    }
+
+
+def _grouped_images(config: Config) -> "tuple[pd.DataFrame, Groups]":
+    """Return the images that can be used, train and test, with columns in_group and picture (int)."""
+    import numpy as np
+
+    from pipeline.dataset import cache, duplicates
+
+    images = cache.open_cache(paths.cache(config))
+    found = duplicates.find_groups(
+        images.table["sha256"].tolist(),
+        images.table["group"].tolist(),
+        images.table["phash"].to_numpy(np.uint64),
+        lambda row: duplicates.grey32(images.pixels(row)),
+    )
+    return images.table.assign(in_group=found.group_of, picture=found.picture_of), found
+
+
+def _balance(folds: "Folds") -> dict[str, list[int]]:
+    import numpy as np
+
+    from pipeline.score import splits
+
+    labels = np.array(folds.labels, dtype=object)
+    balance = splits.fold_balance(folds.fold_of, labels).tolist()
+    return dict(zip(sorted(set(folds.labels)), balance, strict=True))
+
+
+def _duplicates(table: "pd.DataFrame", train: "pd.DataFrame", found: "Groups") -> dict[str, Any]:
+    """Return what is known of pictures that occur twice: counts, and the first of each kind by id."""
+    test = table[table["split"] == "test"]
+    labels_of = train.groupby("picture")["label"].nunique()
+    torn = train[train["picture"].isin(labels_of.index[labels_of > 1])]
+    conflicts = [part[["id", "label"]].to_numpy().tolist() for _, part in torn.groupby("picture", sort=False)]
+    twins = test[test["picture"].isin(train["picture"])]
+    unique = train.drop_duplicates("picture")
+    first_of = dict(zip(unique["picture"], unique["id"], strict=True))
+    seen = twins[["id", "picture"]].head(RECORDED).to_numpy().tolist()
+    files = train["sha256"].nunique()
+    return {
+        "duplicates": {
+            "exact": len(train) - files,
+            "near": files - train["picture"].nunique(),
+            "groups_too_large": len(found.too_large),
+            "label_conflicts": len(conflicts),
+            "test_twins": len(twins),
+            "exact_test_twins": int(twins["sha256"].isin(train["sha256"]).sum()),
+        },
+        "conflicts": conflicts[:RECORDED],
+        "test_twins": [[name, first_of[picture]] for name, picture in seen],
+        "too_large": [table["id"].iloc[rows[:RECORDED]].tolist() for rows in found.too_large[:RECORDED]],
+    }
+
+
+def _tell(folds: "Folds", facts: dict[str, Any]) -> None:
+    counts = facts["duplicates"]
+    sizes = {name: sum(row) for name, row in facts["balance"].items()}
+    smallest = min(sizes, key=lambda name: sizes[name])
+    terminal.stage(
+        STAGE,
+        f"{facts['count']} folds of {facts['rows']:,} images in {facts['groups']:,} groups"
+        f" ({counts['exact']:,} exact copies, {counts['near']:,} near-duplicates), {len(sizes):,} classes;"
+        f" smallest class {smallest} has {sizes[smallest]} images",
+    )
+    rare = [f"{name} ({sizes[name]})" for name in facts["rare_classes"]]
+    conflicts = [" and ".join(f"{name} {label}" for name, label in rows[:2]) for rows in facts["conflicts"]]
+    twins = [f"{test} is {train}" for test, train in facts["test_twins"]]
+    large = [f"{', '.join(ids[:2])} …" for ids in facts["too_large"]]
+    for count, said, shown in (
+        (len(rare), f"classes have fewer images than the {facts['count']} folds, some fold lacks them", rare),
+        (counts["label_conflicts"], "pictures have two labels", conflicts),
+        (
+            counts["test_twins"],
+            f"test images have a twin in train ({counts['exact_test_twins']} exact)",
+            twins,
+        ),
+        (
+            counts["groups_too_large"],
+            "sets of alike images are too large to be one picture, not merged",
+            large,
+        ),
+        (len(facts["problems"]), "folds are uneven", facts["problems"]),
+    ):
+        if count:
+            more = ", …" if count > LISTED else ""
+            terminal.warn(f"{count:,} {said}: {'; '.join(shown[:LISTED])}{more}")
+
+
+if __name__ == "__main__":
+    from pipeline.__main__ import run_stage
+
+    run_stage(STAGE)

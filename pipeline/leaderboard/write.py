@@ -1,0 +1,73 @@
+"""A submission from the ensemble's predictions: in the sample's form, checked; the drawn one scored."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import terminal
+from pipeline.artifacts import manifest, paths, writer
+from pipeline.config import Config
+from pipeline.errors import DataError
+from pipeline.leaderboard import local
+from pipeline.leaderboard.check import check_submission
+from pipeline.leaderboard.form import Form, read_form, render
+from pipeline.score.intervals import expected_on
+from pipeline.score.metrics import find_metric
+
+
+def write_submission(
+    config: Config,
+    classes: Sequence[str],
+    ids: Sequence[str],
+    labels: np.ndarray,
+    probs: np.ndarray,
+    oof_shares: Sequence[float],
+    scores: dict[str, Any],
+) -> dict[str, Any]:
+    """Publish submissions/NAME-DIGEST8.csv and return what scores.json adds: its path, rows, expected range.
+
+    labels int [n] and probs float [n, C] are in the order of `ids`, oof_shares [C] how often each class was
+    predicted on OOF rows. The drawn sample is scored against its
+    hidden solution and gets its ledger line. Raises DataError, with all faults, for a file that isn't valid.
+    """
+    form, sample = submission_form(config, classes, ids)
+    data = render(form, ids, labels, probs)
+    verdict = check_submission(data, form, oof_shares, sample.read_bytes() if sample else None)
+    if verdict.faults:
+        raise DataError("the submission isn't valid:\n" + "\n".join(verdict.faults))
+    for text in verdict.warnings:
+        terminal.warn(f"submission: {text}")
+    path = paths.submission(config, manifest.bytes_digest(data))
+    writer.publish_bytes(path, data)
+    metric = find_metric(config.data.metric)
+    expected = expected_on(
+        len(form.ids), scores["cross_fitted"], scores["standard_error"], scores["n"], bounds=metric.bounds
+    )
+    added: dict[str, Any] = {
+        "submission": str(path),
+        "expected": {"rows": len(form.ids), "low": expected.low, "high": expected.high},
+    }
+    if config.data.drawn:
+        added |= _score_locally(config, path, data, classes, scores)
+    return added
+
+
+def submission_form(config: Config, classes: Sequence[str], ids: Sequence[str]) -> tuple[Form, Path | None]:
+    """Return the form and the sample submission that it was read off; without one: columns id and label."""
+    sample = manifest.facts(paths.cache_manifest(config))["sample_submission"]
+    if sample:
+        return read_form(Path(sample), classes, find_metric(config.data.metric).needs), Path(sample)
+    names = tuple(classes)
+    return Form(("id", "label"), tuple(ids), "label", names, labels=names), None
+
+
+def _score_locally(
+    config: Config, path: Path, data: bytes, classes: Sequence[str], scores: dict[str, Any]
+) -> dict[str, Any]:
+    truth = local.score_solution(data, paths.solution(config), config.data.metric, classes)
+    members = {name: item["weight"] for name, item in scores["members"].items()}
+    facts = {"cv": scores["cross_fitted"], "se": scores["standard_error"], "members": members}
+    local.record(config, path, truth["true_score"], facts)
+    return {"true_score": truth["true_score"], "true_score_clean": truth["true_score_clean"]}

@@ -1,0 +1,178 @@
+"""One job of the training stage: train a fold and publish the model, predict its held-out rows."""
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import nn
+
+from pipeline import interrupt, terminal
+from pipeline.artifacts import manifest, paths, predictions, writer
+from pipeline.artifacts.jobs import Job
+from pipeline.config import Config
+from pipeline.dataset.cache import Cache, open_cache
+from pipeline.dataset.folds_file import Folds, load_folds
+from pipeline.dataset.loader import predict_loader, rows_of
+from pipeline.learn import checkpoint
+from pipeline.learn.fold import FoldData, Step, Watch, train_fold
+from pipeline.learn.inference import build_predictor, frame_of, load_weights, predict_probs
+from pipeline.learn.run_record import RunRecord, initial_model, open_run
+from pipeline.learn.runtime import Runtime, build_runtime
+from pipeline.score.metrics import METRICS, find_metric
+
+
+@dataclass
+class Work:
+    """What the folds of this process share; `speeds` are images/s, measured, for the time that is left."""
+
+    config: Config
+    folds: Folds
+    cache: Cache
+    targets: np.ndarray
+    rows: np.ndarray
+    classes: list[str]
+    todo: list[Job]
+    deadlines: dict[str, float]
+    records: dict[str, RunRecord] = field(default_factory=dict)
+    speeds: dict[str, float] = field(default_factory=dict)
+
+
+def open_work(config: Config, todo: list[Job]) -> Work:
+
+    interrupt.install()
+    folds = load_folds(config)
+    cache = open_cache(paths.cache(config))
+    classes = manifest.facts(paths.cache_manifest(config))["classes"]
+    limits = {
+        member.name: 60 * member.train.max_minutes for member in config.members if member.train.max_minutes
+    }
+    deadlines = {name: time.monotonic() + seconds for name, seconds in limits.items()}
+    return Work(
+        config,
+        folds,
+        cache,
+        cache.table["target"].to_numpy(),
+        rows_of(cache, "train", folds.ids),
+        classes,
+        list(todo),
+        deadlines,
+    )
+
+
+def train_job(work: Work, job: Job, why: str) -> None:
+    """Train a fold, publish its model, then its held-out rows' predictions; the manifest is the commit."""
+    started = time.monotonic()
+    member, name = job.member, f"{job.member.name} fold {job.fold}"
+    if job.oof_manifest.exists():
+        terminal.stage("train", f"{name} again: {why}")
+    if member.name not in work.records:
+        work.records[member.name] = open_run(work.config, member, job.run_folder, len(work.classes))
+    record = work.records[member.name]
+    runtime = build_runtime(member.train, record.choice)
+    model_file = job.file("model.safetensors")
+    if manifest.stale(job.model_manifest, job.model):
+        with terminal.progress("train") as line:
+            model = train_fold(
+                work.config,
+                member,
+                job.fold,
+                _fold_data(work, job.fold),
+                record,
+                runtime,
+                job.folder,
+                manifest.digest([job.model.config, dataclasses.asdict(record.choice), record.source.sha256]),
+                _watch(work, job, line),
+                work.deadlines.get(member.name, float("inf")),
+            )
+        facts = {"member": member.name, "model": member.model, "fold": job.fold, "classes": work.classes}
+        writer.publish_bytes(model_file, checkpoint.model_bytes(model, facts))
+        manifest.publish(job.model_manifest, job.model, [model_file], time.monotonic() - started)
+    else:
+        model = initial_model(member, record.source, len(work.classes))
+        load_weights(model, manifest.verified_bytes(model_file, job.model_manifest))
+    _predict_oof(work, job, model, runtime, record, started)
+    checkpoint.remove(job.folder)
+
+
+def _fold_data(work: Work, k: int) -> FoldData:
+    held_out = work.folds.fold_of == k
+    return FoldData(work.cache, work.targets, len(work.classes), work.rows[~held_out], work.rows[held_out])
+
+
+def _predict_oof(
+    work: Work, job: Job, model: nn.Module, runtime: Runtime, record: RunRecord, started: float
+) -> None:
+    config, frame = work.config, frame_of(job.member.train)
+    held_out = np.flatnonzero(work.folds.fold_of == job.fold)
+    rows = work.rows[held_out]
+    loader = predict_loader(work.cache, rows, [frame], config.predict.batch, runtime.workers, runtime.device)
+    views = config.predict.views
+    predictor = build_predictor(model, job.member.train, runtime)
+    probs = predict_probs([predictor], loader, [frame], views)[0]
+    found = predictions.Predictions(
+        np.array([work.folds.ids[i] for i in held_out], dtype=np.str_),
+        np.array(work.classes, dtype=np.str_),
+        np.array(views, dtype=np.str_),
+        probs,
+        np.array(job.fold),
+        work.folds.digest,
+    )
+    predictions.save(job.file("oof.npz"), found)
+    metrics = _metrics(work, job, record, probs.mean(axis=0, dtype=np.float64), work.targets[rows], started)
+    writer.publish_bytes(job.file("metrics.json"), json.dumps(metrics, indent=1).encode())
+    outputs = [job.file("oof.npz"), job.file("metrics.json")]
+    manifest.publish(job.oof_manifest, job.oof, outputs, metrics["seconds"], {"score": metrics["score"]})
+    shown = f"{metrics['metric']} {metrics['score']:.4f}   log-loss {metrics['log_loss']:.4f}"
+    speed = (
+        f"{metrics['images_per_second']:.0f} images/s" if metrics["images_per_second"] else "predicted again"
+    )
+    took = terminal.duration(metrics["seconds"])
+    terminal.stage("train", f"{job.member.name:<12} fold {job.fold}   {shown}   {took:<12} {speed}")
+
+
+def _metrics(
+    work: Work, job: Job, record: RunRecord, probs: np.ndarray, targets: np.ndarray, started: float
+) -> dict:
+
+    metric = find_metric(work.config.data.metric)
+    labels, count = probs.argmax(axis=1), len(work.classes)
+    return {
+        "member": job.member.name,
+        "fold": job.fold,
+        "metric": metric.name,
+        "score": metric.function(targets, labels if metric.needs == "labels" else probs, count),
+        "log_loss": METRICS["log-loss"].function(targets, probs, count),
+        "accuracy": METRICS["accuracy"].function(targets, labels, count),
+        "images": len(targets),
+        "epochs": job.member.train.epochs,
+        "weights_source": record.source.name,
+        "images_per_second": round(work.speeds.get(job.member.name, 0.0), 1),
+        "seconds": round(time.monotonic() - started, 2),
+    }
+
+
+def _watch(work: Work, job: Job, line: terminal.Line) -> Watch:
+    """Show a step with the speed and the time left for the epoch, the fold and everything in this process."""
+    train = job.member.train
+    count = {k: int((work.folds.fold_of != k).sum()) for k in range(work.config.folds.count)}
+    later = [other for other in work.todo if other is not job]
+
+    def watch(step: Step) -> None:
+        speed = work.speeds[job.member.name] = step.images_per_second
+        share = step.step_in_epoch / step.steps_in_epoch
+        epoch_left = (1 - share) * count[job.fold] / speed
+        fold_left = epoch_left + (train.epochs - step.epoch) * count[job.fold] / speed
+        all_left = fold_left + sum(
+            other.member.train.epochs * count[other.fold] / work.speeds.get(other.member.name, speed)
+            for other in later
+        )
+        left = " / ".join(terminal.duration(seconds) for seconds in (epoch_left, fold_left, all_left))
+        line.update(
+            (step.epoch - 1 + share) / train.epochs,
+            f"{job.member.name} fold {job.fold} epoch {step.epoch}/{train.epochs}  loss {step.loss:.3f}  "
+            f"{speed:.0f} images/s  left: epoch / fold / all {left}",
+        )
+
+    return watch

@@ -1,0 +1,117 @@
+"""Assembles the report: figures, tables and thumbnails in one self-contained page without any request."""
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import paths
+from pipeline.config import Config
+from pipeline.page import plots, summary
+from pipeline.page.audit import audit
+from pipeline.page.classes import ClassResult, class_results
+from pipeline.page.data import Content, gather
+from pipeline.page.escape import json_for_script, plotly_text, printable
+from pipeline.page.worst import WorstImage, worst_images
+
+HERE = Path(__file__).parent
+CURVES = {
+    "curve-loss": ("loss", "Training loss"),
+    "curve-log-loss": ("valid_log_loss", "Validation log-loss"),
+    "curve-score": ("valid_score", "Validation {metric}"),
+}
+
+
+def build(config: Config) -> bytes:
+    """Make the page (UTF-8) from whatever files of the competition exist; equal files give equal bytes."""
+    content = gather(config)
+    figures: dict[str, plots.Figure] = _curves(content)
+    values = _values(content, config, figures)
+    scripts = [_plotly(), (HERE / "report.js").read_text(encoding="utf-8")]
+    page = _template().render(
+        **values,
+        figures=_safe(json_for_script(figures)),
+        drawn=set(figures),
+        policy=_policy(scripts),
+        plotly=_safe(scripts[0]),
+        script=_safe(scripts[1]),
+        style=_safe((HERE / "report.css").read_text(encoding="utf-8")),
+    )
+    return page.encode("utf-8")
+
+
+def _values(content: Content, config: Config, figures: dict[str, plots.Figure]) -> dict[str, Any]:
+    results: list[ClassResult] = []
+    worst: list[WorstImage] = []
+    confusion_classes, no_thumbnails = 0, ""
+    if content.oof is not None:
+        counts, results = class_results(content.oof, content.classes)
+        figures["confusion"], confusion_classes = plots.confusion(counts, content.classes)
+        figures["f1-by-images"] = plots.f1_by_images(results)
+        worst, no_thumbnails = worst_images(content.oof, content.classes, content.cache)
+    fold_count = int(content.folds.get("count", config.folds.count))
+    return {
+        "content": content,
+        "tiles": summary.tiles(content),
+        "other_metrics": summary.other_metrics(content),
+        "member_rows": summary.member_rows(content, fold_count),
+        "decisions": summary.decisions(content),
+        "submission_link": summary.submission_link(content, paths.report(config)),
+        "blend_score": summary.score(content.scores.get("cross_fitted")) if content.scores else "",
+        "fold_count": fold_count,
+        "line_styles": [plots.line_style(i) for i in range(len(content.runs))],
+        "results": results,
+        "confusion_classes": confusion_classes,
+        "worst": worst,
+        "no_thumbnails": no_thumbnails,
+        "audit": audit(content.images, content.folds),
+    }
+
+
+def _curves(content: Content) -> dict[str, plots.Figure]:
+    drawn = {
+        place: plots.learning_curve(content.runs, name, title.format(metric=plotly_text(content.metric)))
+        for place, (name, title) in CURVES.items()
+    }
+    return {place: figure for place, figure in drawn.items() if figure is not None}
+
+
+def _policy(scripts: list[str]) -> str:
+    """Allow these scripts and nothing else; plotly.js writes styles and saves pictures as data or blob."""
+    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _sha256(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs()
+
+
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _safe(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)

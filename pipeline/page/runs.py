@@ -1,0 +1,95 @@
+"""What the runs left behind, as plain values: scores, times and learning curves of each member's folds."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import paths
+from pipeline.config import Config, Member
+from pipeline.page.escape import finite
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """One fold of a run: `metrics` of metrics.json (empty until it ends), `epochs` of log.jsonl, in order."""
+
+    fold: int
+    metrics: dict[str, Any]
+    epochs: list[dict[str, Any]]
+
+    def number(self, name: str) -> float | None:
+        """Return a figure of metrics.json, None where it isn't there."""
+        return finite(self.metrics.get(name))
+
+    def curve(self, name: str) -> list[float | None]:
+        """Return one value an epoch."""
+        return [finite(line.get(name)) for line in self.epochs]
+
+
+@dataclass(frozen=True)
+class MemberRun:
+    """A member of the configuration with the folds that it has begun or ended."""
+
+    member: Member
+    folds: list[FoldResult]
+
+    def done(self) -> list[FoldResult]:
+        """Return the folds that are trained and scored."""
+        return [fold for fold in self.folds if fold.metrics]
+
+    def weights_source(self) -> str:
+        """Tell where the initial weights came from, "random" included; "" while no fold says."""
+        return ", ".join(sorted({str(fold.metrics.get("weights_source", "")) for fold in self.done()}))
+
+    def seconds(self) -> float:
+        """Return the time that the folds took together."""
+        return sum(fold.number("seconds") or 0.0 for fold in self.folds)
+
+    def images_per_second(self) -> float | None:
+        """Return the folds' mean training speed."""
+        speeds = [speed for fold in self.folds if (speed := fold.number("images_per_second")) is not None]
+        return sum(speeds) / len(speeds) if speeds else None
+
+
+def read_runs(config: Config, folds_digest: str) -> list[MemberRun]:
+    """Read every member's folds; a member that hasn't begun has none."""
+    return [MemberRun(member, _read_folds(config, member, folds_digest)) for member in config.members]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON file's object; {} where the file is missing or holds something else."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_epochs(path: Path) -> list[dict[str, Any]]:
+    """Return the epochs of a log.jsonl in order; of one done twice (after a stop) the last line counts."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
+    epochs: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and event.get("event") == "epoch" and isinstance(event.get("epoch"), int):
+            epochs[event["epoch"]] = event
+    return [epochs[number] for number in sorted(epochs)]
+
+
+def _read_folds(config: Config, member: Member, folds_digest: str) -> list[FoldResult]:
+    if not folds_digest:
+        return []
+    run = paths.run(config, member, folds_digest)
+    folders = [(k, paths.fold(run, k)) for k in range(config.folds.count)]
+    found = [
+        FoldResult(k, read_json(folder / "metrics.json"), read_epochs(folder / "log.jsonl"))
+        for k, folder in folders
+    ]
+    return [fold for fold in found if fold.metrics or fold.epochs]

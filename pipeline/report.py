@@ -1,0 +1,90 @@
+"""Report: put what a competitor looks at into one page, runs/NAME/report.html, that opens without network.
+
+The closing sentence and the scores, members and folds, learning curves, confusion matrix, results a class,
+the worst images, what is odd in the data, the submission. The page is made of whatever files exist; what isn't
+there yet is said in it. Open it with any browser, light or dark, computer or phone.
+"""
+
+import argparse
+import json
+import time
+from importlib import metadata
+from pathlib import Path
+
+from pipeline import terminal
+from pipeline.artifacts import lock, manifest, paths, state, writer
+from pipeline.config import Config
+
+STAGE = "report"
+VERSION = 1
+FOLD_FILES = ("log.jsonl", "metrics.json")
+ENSEMBLE_FILES = ("scores.json", "weights.json", "oof.npz")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The report has no flags of its own."""
+
+
+def states(config: Config) -> list[state.State]:
+    """Tell whether the page shows the files as they are now."""
+    return [state.of(_manifest(config), expected(config))]
+
+
+def run(config: Config, options: argparse.Namespace) -> None:
+    """Make the page if any file that it shows has changed. Raises LockedError, ResourceError."""
+    wanted, page = expected(config), paths.report(config)
+    why = manifest.stale(_manifest(config), wanted)
+    if why is None:
+        terminal.stage(STAGE, f"up to date ({page})")
+        return
+    with lock.hold(paths.competition(config) / "report.lock", "the report"):
+        started = time.monotonic()
+        from pipeline.page.build import build
+
+        content = build(config)
+        writer.publish_bytes(page, content)
+        manifest.publish(_manifest(config), wanted, [page], time.monotonic() - started)
+    terminal.stage(STAGE, f"{page} ({len(content) / 1e6:.1f} MB): {why}")
+
+
+def expected(config: Config) -> manifest.Expected:
+    """List what the page depends on: fields of the configuration and the files that exist."""
+    fields = {
+        "data.name": config.data.name,
+        "data.metric": config.data.metric,
+        "folds.count": config.folds.count,
+        "members": [[m.name, m.model, m.train.size, m.train.epochs] for m in config.members],
+        "plotly": metadata.version("plotly"),
+    }
+    return manifest.Expected(STAGE, VERSION, fields, _inputs(config))
+
+
+def _inputs(config: Config) -> dict[str, Path]:
+    cache, ensemble = paths.cache(config), paths.ensemble(config)
+    files = {"folds": paths.folds_record(config), "images": cache / "images.parquet"}
+    files["classes"] = paths.cache_manifest(config)
+    files |= {f"ensemble/{name}": ensemble / name for name in ENSEMBLE_FILES}
+    digest = _folds_digest(config)
+    for member in config.members if digest else ():
+        folder = paths.run(config, member, digest)
+        for k in range(config.folds.count):
+            files |= {f"{folder.name}/fold{k}/{name}": paths.fold(folder, k) / name for name in FOLD_FILES}
+    return {name: file for name, file in files.items() if file.is_file()}
+
+
+def _folds_digest(config: Config) -> str:
+    # The table status is asked for often: the record's JSON is enough, and needs no pandas.
+    try:
+        return str(json.loads(paths.folds_record(config).read_bytes())["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _manifest(config: Config) -> Path:
+    return paths.report(config).with_suffix(".manifest.json")
+
+
+if __name__ == "__main__":
+    from pipeline.__main__ import run_stage
+
+    run_stage(STAGE)

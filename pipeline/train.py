@@ -1,0 +1,153 @@
+"""Train: each member on all folds but one, fold by fold; predict the rows each model didn't see (OOF).
+
+A fold that is done is skipped; a fold that was stopped, even by kill -9, goes on from its last checkpoint and
+ends with the same bits. Several shells or machines can share the work: a fold that another process holds is
+left to it.
+
+  python -m pipeline.train --fold 3                  fold 3 of every member
+  python -m pipeline.train --member resnet50         all folds of one member
+  python -m pipeline.train train.epochs=20           a new run of every member with another recipe
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline import terminal
+from pipeline.artifacts import lock, manifest, predictions, state
+from pipeline.artifacts.jobs import Job, can_find_jobs, find_jobs
+from pipeline.artifacts.state import State
+from pipeline.config import Config
+from pipeline.errors import LockedError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.learn.job import Work
+
+STAGE = "train"
+LOCKED_WAIT_SECONDS = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --fold, --member and --all."""
+    parser.add_argument(
+        "--fold", type=int, metavar="K", help="only fold K of each member (folds count from 0)"
+    )
+    parser.add_argument("--member", metavar="NAME", help="only this member")
+    parser.add_argument("--all", action="store_true", help="every fold of every member (the default)")
+
+
+def states(config: Config) -> list[State]:
+    """Return a line for each fold of each member."""
+    if not can_find_jobs(config):
+        return [state.waiting(STAGE, member.name) for member in config.members]
+    return [
+        state.of(job.oof_manifest, job.oof, job.member.name, job.fold, job.lock_file)
+        for job in find_jobs(config)
+    ]
+
+
+def run(config: Config, options: argparse.Namespace) -> None:
+    """Train what isn't up to date, then show the cross-validation table."""
+    check_choice(config, options.fold, options.member)
+    jobs = [
+        job
+        for job in find_jobs(config)
+        if options.fold in (None, job.fold) and options.member in (None, job.member.name)
+    ]
+    todo = [job for job in jobs if manifest.stale(job.oof_manifest, job.oof)]
+    if not todo:
+        terminal.stage(STAGE, f"up to date ({len(jobs)} folds)")
+        return
+    from pipeline.learn.job import open_work
+
+    work = open_work(config, todo)
+    while todo:
+        held = [job for job in todo if not _try(work, job)]
+        if held and options.fold is not None:
+            with lock.hold(held[0].lock_file, _name(held[0])):
+                pass
+        elif held == todo:
+            time.sleep(LOCKED_WAIT_SECONDS)
+        todo = held
+    _show_scores(config, work)
+
+
+def check_choice(config: Config, fold: int | None, member: str | None) -> None:
+    """Raise UsageError for a fold or a member that the configuration doesn't have."""
+    if fold is not None and not 0 <= fold < config.folds.count:
+        raise UsageError(f"--fold {fold}: there are folds 0 to {config.folds.count - 1} (folds.count).")
+    names = [known.name for known in config.members]
+    if member is not None and member not in names:
+        raise UsageError(f"--member {member}: no such member; there are {', '.join(names)}.")
+
+
+def _try(work: "Work", job: Job) -> bool:
+    """Train a fold unless another process holds it; tell whether it is done now."""
+    from pipeline.learn.job import train_job
+
+    try:
+        with lock.hold(job.lock_file, _name(job)):
+            if why := manifest.stale(job.oof_manifest, job.oof):
+                train_job(work, job, why)
+    except LockedError:
+        return False
+    work.todo.remove(job)
+    return True
+
+
+def _name(job: Job) -> str:
+    return f"fold {job.fold} of {job.member.name}"
+
+
+def _show_scores(config: Config, work: "Work") -> None:
+    """Print the cross-validation table: a row a member, its folds' scores, and the score of all OOF rows."""
+    jobs = find_jobs(config)
+    metric = config.data.metric
+    rows = []
+    for member in config.members:
+        own = [job for job in jobs if job.member == member]
+        metrics = [_read_metrics(job) for job in own]
+        done = [item for item in metrics if item]
+        folds = [f"{item['score']:.4f}" if item else "–" for item in metrics]
+        pooled = _pooled_score(work, own) if len(done) == len(own) else "–"
+        source = done[0]["weights_source"] if done else "–"
+        took = terminal.duration(sum(item["seconds"] for item in done))
+        rows.append([member.name, *folds, pooled, took, source])
+    columns = [
+        "member",
+        *(f"fold {k}" for k in range(config.folds.count)),
+        "all OOF",
+        "time",
+        "initial weights",
+    ]
+    terminal.table(
+        f"Cross-validation, {metric} (each row predicted by the model that didn't see it)", columns, rows
+    )
+
+
+def _pooled_score(work: "Work", jobs: Sequence[Job]) -> str:
+    import numpy as np
+
+    from pipeline.score.metrics import find_metric
+
+    parts = [predictions.load(job.file("oof.npz"), work.classes, work.folds.digest) for job in jobs]
+    probs = np.concatenate([part.probs.mean(axis=0) for part in parts])
+    position = {name: i for i, name in enumerate(work.folds.ids)}
+    rows = work.rows[[position[name] for part in parts for name in part.ids.tolist()]]
+    metric = find_metric(work.config.data.metric)
+    shown = probs.argmax(axis=1) if metric.needs == "labels" else probs
+    return f"{metric.function(work.targets[rows], shown, len(work.classes)):.4f}"
+
+
+def _read_metrics(job: Job) -> dict | None:
+    if manifest.stale(job.oof_manifest, job.oof):
+        return None
+    return json.loads(job.file("metrics.json").read_bytes())
+
+
+if __name__ == "__main__":
+    from pipeline.__main__ import run_stage
+
+    run_stage(STAGE)
