@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up .venv once, then run:  ./run.sh [test | setup | what python -m pipeline takes]
+# Set up .venv once, then run:  ./run.sh [test | setup [dev] | what python -m pipeline takes]
 # PIPELINE_PYTHON=python3 ./run.sh uses an environment that has the packages already, and installs nothing.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
@@ -36,7 +36,7 @@ make_environment() { # $1: "" or "dev"
     install=(uv pip install -q --python "$venv/bin/python")
   else
     [[ -x "$venv/bin/pip" ]] || "$(find_python)" -m venv "$venv"
-    install=("$venv/bin/python" -m pip install -q --disable-pip-version-check --no-input)
+    install=("$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input)
   fi
   "${install[@]}" -c "$root/constraints.txt" -e "$root" ${1:+-r <(dev_requirements)}
   echo "$wanted $1" >"$stamp"
@@ -47,11 +47,27 @@ dev_requirements() { # not by --group, which the pip of Python 3.11 doesn't know
 print(*tomllib.load(open(sys.argv[1], "rb"))["dependency-groups"]["dev"], sep="\n")' "$root/pyproject.toml"
 }
 
+check_environment() {
+  "$python" -c 'import importlib.util, sys
+wanted = """torch torchvision timm albumentations cv2 PIL numpy pandas pyarrow scipy sklearn safetensors
+            pydantic rich jinja2 plotly six""".split()
+missing = " ".join(name for name in wanted if importlib.util.find_spec(name) is None)
+if sys.version_info < (3, 11) or missing:
+    version = sys.version.split()[0]
+    sys.exit(f"error: PIPELINE_PYTHON ({version}; 3.11 or newer is needed) lacks: {missing}. "
+             "Install that, or leave PIPELINE_PYTHON out.")'
+}
+
 python="${PIPELINE_PYTHON:-$venv/bin/python}"
 if [[ -n "${PIPELINE_PYTHON:-}" ]]; then
   export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+  check_environment || exit 4
 else
-  make_environment "$([[ "${1:-}" == test ]] && echo dev)" || exit 4
+  case "${1:-}" in
+    test) make_environment dev ;;
+    setup) make_environment "${2:-}" ;;
+    *) make_environment "" ;;
+  esac
 fi
 case "${1:-}" in
   setup) ;;

@@ -36,7 +36,7 @@ def run(
     name: str = "",
     add_arguments: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> NoReturn:
-    """Read the command line and the configuration, do the work, and end the process with its exit code."""
+    """Read the command line and the configuration, do the work, end with its exit code."""
     parser = build_parser(name, description or "")
     if add_arguments is not None:
         add_arguments(parser)

@@ -61,7 +61,11 @@ def run(config: Config, options: argparse.Namespace) -> None:
     if options.submit and scores["submission"]:
         from pipeline.leaderboard.send import send_file
 
-        send_file(config, scores)
+        if config.data.kaggle:
+            send_file(config, Path(scores["submission"]))
+        else:
+            terminal.say("Not sent, since data.kaggle names no competition. To send it by hand:")
+            terminal.say(f"  kaggle competitions submit SLUG -f {scores['submission']} -m MESSAGE")
 
 
 def _manifest(config: Config) -> Path:
@@ -115,7 +119,10 @@ def _blend(config: Config, jobs: Sequence[Job]) -> None:
     )
     folder = paths.ensemble(config)
     outputs = [folder / name for name in ("oof.npz", "weights.json", "scores.json")]
-    _save(folder / "oof.npz", folds.ids, classes, found.probs, found.predictions, folds.fold_of, folds.digest)
+    scored = np.flatnonzero(folds.fold_of >= 0)
+    names = [folds.ids[i] for i in scored]
+    own = found.probs[scored], found.predictions[scored], folds.fold_of[scored]
+    _save(folder / "oof.npz", names, classes, *own, folds.digest)
     writer.publish_bytes(folder / "weights.json", _json(_weights(config, found)))
     scores = _scores(config, found, targets, folds, classes)
     if has_test(config):

@@ -167,8 +167,8 @@ def _tell(now: "Survey", audit: "pd.DataFrame", facts: dict[str, object], second
         rows = unused[unused["split"] == split]
         if len(rows):
             first = rows.iloc[0]
-            named = f"{first['path'] or first['id']}: {first['problem']}"
-            terminal.warn(f"{len(rows):,} {split} images can't be used and are {what} ({named}).")
+            named = f"the first is {first['path'] or first['id']}: {first['problem']}"
+            terminal.warn(f"{split} images that can't be used are {what}: {len(rows):,} ({named}).")
 
 
 def _parquet(table: "pd.DataFrame") -> bytes:

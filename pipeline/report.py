@@ -1,12 +1,11 @@
 """Report: put what a competitor looks at into one page, runs/NAME/report.html, that opens without network.
 
 The closing sentence and the scores, members and folds, learning curves, confusion matrix, results a class,
-the worst images, what is odd in the data, the submission. The page is made of whatever files exist; what isn't
-there yet is said in it. Open it with any browser, light or dark, computer or phone.
+the worst images, what is odd in the data, the submission. The page is made of whatever files exist; what
+isn't there yet is said in it. Open it with any browser, light or dark, computer or phone.
 """
 
 import argparse
-import json
 import time
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from pipeline import terminal
 from pipeline.artifacts import lock, manifest, paths, state, writer
 from pipeline.config import Config
+from pipeline.errors import DataError
 
 STAGE = "report"
 VERSION = 1
@@ -73,10 +73,9 @@ def _inputs(config: Config) -> dict[str, Path]:
 
 
 def _folds_digest(config: Config) -> str:
-    # The table status is asked for often: the record's JSON is enough, and needs no pandas.
     try:
-        return str(json.loads(paths.folds_record(config).read_bytes())["digest"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return manifest.folds_digest(paths.folds_record(config))
+    except DataError:
         return ""
 
 

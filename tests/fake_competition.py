@@ -1,7 +1,6 @@
 """A small competition as the stages would leave it, written with the real writers, for the report's tests."""
 
 import argparse
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,8 @@ def write_prepared(config: Config, classes: list[str], rows: int = 60, side: int
     prepare.run(config, argparse.Namespace(verify=False))
     record = {
         "count": 2, "seed": 0, "rows": rows - 1, "groups": rows - 2, "digest": DIGEST,
-        "duplicates": {"groups": 1},
+        "duplicates": {"exact": 1, "near": 0},
+        "conflicts": [[["img000.png", classes[0]], ["img001.png", classes[-1]]]],
     }  # fmt: skip
     write_json(paths.folds_record(config), record)
     images = pd.read_parquet(paths.cache(config) / "images.parquet")
@@ -63,8 +63,9 @@ def write_runs(config: Config, epochs: int = 3) -> None:
     for i, member in enumerate(config.members):
         for k in range(config.folds.count):
             folder = paths.fold(paths.run(config, member, DIGEST), k)
-            for line in [{"event": "start"}, *_epochs(epochs, i, k), {"event": "end"}]:
-                writer.append_line(folder / "log.jsonl", json.dumps(line))
+            events = [{"event": "start"}, *_epochs(epochs, i, k), {"event": "end"}]
+            log = "".join(json.dumps(event) + "\n" for event in events)
+            writer.publish_bytes(folder / "log.jsonl", log.encode())
             source = "random" if member.name == "resnet50" else "package"
             write_json(folder / "metrics.json", _metrics(member.name, k, source, 0.7 - 0.1 * i + 0.01 * k))
 
@@ -98,12 +99,7 @@ def save_oof(path: Path, ids: np.ndarray, classes: list[str], probs: np.ndarray)
     found = predictions.Predictions(
         ids, np.array(classes), np.array(["cross-fitted"]), probs[None], fold, DIGEST
     )
-    predictions.save(path, found)
-    with np.load(path) as arrays:
-        content = {**arrays, "predictions": probs.argmax(1)}
-    buffer = io.BytesIO()
-    np.savez(buffer, **content)
-    writer.publish_bytes(path, buffer.getvalue())
+    predictions.save(path, found, predictions=probs.argmax(1))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -80,11 +80,17 @@ def publish(
 
 def read(path: Path) -> dict[str, Any] | None:
     """Return the manifest's content, or None where there is none that this version can read."""
+    content = read_json(path)
+    return content if content is not None and content.get("schema") == SCHEMA else None
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return a JSON file's table, or None where there is none."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) and content.get("schema") == SCHEMA else None
+    return content if isinstance(content, dict) else None
 
 
 def facts(path: Path) -> dict[str, Any]:

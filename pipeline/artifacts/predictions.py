@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Predictions:
     folds_digest: str
 
 
-def save(path: Path, found: Predictions, **more: np.ndarray) -> None:
+def save(path: Path, found: Predictions, **more: Any) -> None:
     """Publish predictions and further arrays as an .npz without pickles; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     np.savez(

@@ -186,8 +186,12 @@ def read_shard(path: Path, check: bool = False) -> Shard | None:
         return None
     with path.open("rb") as stream:
         stream.seek(start)
-        footer = json.loads(stream.read(end - start))
-    return Shard(footer["parameters"], [Record(*image) for image in footer["images"]], digest)
+        content = stream.read(end - start)
+    try:
+        footer = json.loads(content)
+        return Shard(footer["parameters"], [Record(*image) for image in footer["images"]], digest)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def map_shard(path: Path) -> np.ndarray:

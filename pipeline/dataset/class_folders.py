@@ -50,16 +50,14 @@ def read_rows(root: Path, listing: Listing) -> tuple[list[Row], str]:
 
 
 def _base(images: Sequence[Parts]) -> Parts:
-    """Go down through folders that only wrap: to where the splits are, or else the class folders."""
+    """Return the folder that holds the splits or else the classes, below folders that only wrap them."""
+    splits = {parts[:n] for parts in images for n in range(len(parts) - 2) if parts[n].lower() in TRAIN_WORDS}
+    highest = [base for base in splits if len(base) == min(map(len, splits))]
+    if len(highest) == 1:
+        return highest[0]
     base: Parts = ()
-    while not _has_splits(images, base):
-        n = len(base)
-        images = [parts for parts in images if len(parts) > n + 1 and parts[:n] == base]
-        split = {parts[n] for parts in images if len(parts) > n + 3 and parts[n + 1].lower() in TRAIN_WORDS}
-        wrapping = split if len(split) == 1 else {parts[n] for parts in images}
-        if len(wrapping) != 1 or any(len(parts) == n + 2 and parts[n] in wrapping for parts in images):
-            break
-        base = (*base, *wrapping)
+    while len({parts[: len(base) + 1] for parts in images}) == 1 and len(images[0]) > len(base) + 2:
+        base = images[0][: len(base) + 1]
     return base
 
 

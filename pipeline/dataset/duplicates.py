@@ -6,6 +6,7 @@ hashes within 10 bits over the 8 flips and rotations, each pair verified on 32 Ã
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -14,9 +15,18 @@ CORRELATION = 0.95  # that verified near-duplicates reach
 LARGEST = 50  # pictures in a group; larger ones are more likely black frames and forms than one picture
 SIDE = 32
 CENTRE = 26  # pixels of the centre that is compared; the rest is room for shifts
-SIDES = (32, 31, 33, 30, 34)  # of the other picture: cropped by up to 3 % at each edge, or the first one was
+SCALES = (
+    1.0,
+    0.97,
+    1.03,
+    0.94,
+    1.06,
+)  # of width and of height: either picture cropped by up to 3 % at each edge
+HALVES = ((0.5, 0.0), (0.0, 0.5), (0.5, 0.5))  # pixels
+HOPELESS, UNLIKELY = 0.55, 0.8  # correlations, unscaled and scaled, below which nothing finer is tried
+REFINED = 5  # pairs of scales that are tried at half pixels
 FLATTEST = 2.0  # grey levels of standard deviation below which a picture shows nothing that could be compared
-BLOCK_ROWS, BLOCK_COLUMNS = 64, 4096
+BLOCK_ROWS, BLOCK_COLUMNS = 16, 4096
 
 
 @dataclass(frozen=True)
@@ -132,21 +142,35 @@ def near_pairs(
 def same_picture(one: np.ndarray, other: np.ndarray) -> bool:
     """Tell whether two `grey32` pictures, turned alike, are the same but for brightness, a shift and a scale.
 
-    The centre of `one` is looked for in `other`, which is stretched to 30 â€¦ 34 pixels a side: normalised
-    correlation of at least .95 anywhere within 3 to 4 pixels.
+    The centre of `one` is looked for in `other`, which is scaled by up to 6 % either way: normalised
+    correlation of at least .95 within 3 pixels; where that comes close, half pixels are tried as well.
     """
-    import cv2
-
     margin = (SIDE - CENTRE) // 2
     centre = np.ascontiguousarray(one[margin : margin + CENTRE, margin : margin + CENTRE])
-    if centre.std() < FLATTEST or other.std() < FLATTEST:
+    if centre.std() < FLATTEST or other.std() < FLATTEST or _likeness(centre, other, (1.0, 1.0)) < HOPELESS:
         return False
-    for height in SIDES:
-        for width in SIDES:
-            stretched = cv2.resize(other, (width, height), interpolation=cv2.INTER_LINEAR)
-            if cv2.matchTemplate(stretched, centre, cv2.TM_CCOEFF_NORMED).max() >= CORRELATION:
-                return True
-    return False
+    likeness = {scales: _likeness(centre, other, scales) for scales in product(SCALES, SCALES)}
+    best = sorted(likeness, key=likeness.__getitem__, reverse=True)[:REFINED]
+    if likeness[best[0]] >= CORRELATION or likeness[best[0]] < UNLIKELY:
+        return likeness[best[0]] >= CORRELATION
+    return any(_likeness(centre, other, *tried) >= CORRELATION for tried in product(best, HALVES))
+
+
+def _likeness(
+    centre: np.ndarray, other: np.ndarray, scales: tuple[float, float], offset: tuple[float, float] = (0, 0)
+) -> float:
+    """Return the best correlation of a centre with a picture scaled about its middle, over all shifts."""
+    import cv2
+
+    middle = (SIDE - 1) / 2
+    rows = [
+        [scales[0], 0, middle * (1 - scales[0]) + offset[0]],
+        [0, scales[1], middle * (1 - scales[1]) + offset[1]],
+    ]
+    moved = cv2.warpAffine(
+        other, np.array(rows), (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return float(cv2.matchTemplate(moved, centre, cv2.TM_CCOEFF_NORMED).max())
 
 
 def components(n: int, pairs: Sequence[tuple[int, int]]) -> np.ndarray:

@@ -194,7 +194,9 @@ def _rgb(image: PillowImage) -> tuple[np.ndarray, list[str]]:
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         rgba = np.asarray((image.convert("LA") if mode == "La" else image).convert("RGBA"))
         return _over_white(rgba), ["alpha over white"] if rgba[:, :, 3].min() < 255 else []
-    return np.array(image.convert("RGB")), [mode] if mode == "CMYK" else []
+    if mode != "RGB":  # Pillow copies the picture even where nothing is converted
+        image = image.convert("RGB")
+    return np.array(image), [mode] if mode == "CMYK" else []
 
 
 def _over_white(rgba: np.ndarray) -> np.ndarray:

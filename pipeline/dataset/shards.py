@@ -58,9 +58,9 @@ def fill_shards(now: Survey, workers: int, verify: bool) -> list[Shard]:
                 )
                 path = cache.shard_path(now.folder, number)
                 shards[number] = cache.write_shard(path, now.parameters, images)
-    for path in sorted(now.folder.glob("shard-*.u8*")):
-        if path not in {cache.shard_path(now.folder, number) for number in range(len(ranges))}:
-            writer.remove(path)
+    current = {cache.shard_path(now.folder, number) for number in range(len(ranges))}
+    for path in set(now.folder.glob("shard-*.u8*")) - current:
+        writer.remove(path)
     return [shard for shard in shards if shard is not None]
 
 

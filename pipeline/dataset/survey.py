@@ -105,8 +105,12 @@ def difference(old: pd.DataFrame, new: pd.DataFrame) -> str | None:
         "changed": there.loc[moved, "id"],
         "with another label or group": there.loc[relabelled, "id"],
     }
-    told = [f"{len(ids):,} {what} ({_names(ids)})" for what, ids in parts.items() if len(ids)]
-    return "images " + ", ".join(told) if told else "images are in another order"
+    told = [
+        f"{len(ids):,} image{'s' if len(ids) > 1 else ''} {what} ({_names(ids)})"
+        for what, ids in parts.items()
+        if len(ids)
+    ]
+    return ", ".join(told) or "the images are in another order"
 
 
 def known_hashes(now: Survey) -> list[str]:

@@ -98,10 +98,11 @@ def limits(slug: str, timeout_seconds: float = LIST_SECONDS) -> Limits | None:
     """Return how many submissions are left today, or None where the client or the site doesn't say."""
     answer = call(("-W", "competitions", "submission-limits", slug, "--json"), timeout_seconds)
     found = _json_in(answer.stdout, "{")
-    if not isinstance(found, dict) or "numAllowedNow" not in found:
+    if not isinstance(found, dict) or not found:
         return None
     try:
-        return Limits(int(found.get("numToday") or 0), int(found["numAllowedNow"] or 0))
+        # The client leaves zeros out; nothing at all means that the user has no team yet.
+        return Limits(int(found.get("numToday", 0)), int(found.get("numAllowedNow", 0)))
     except (TypeError, ValueError):
         return None
 
@@ -119,8 +120,8 @@ def download_competition(
     page = f"https://www.kaggle.com/competitions/{slug}/data"
     if find_credentials() is None:
         raise KaggleError(
-            f"no Kaggle credentials to download {slug} with. Set KAGGLE_API_TOKEN (kaggle.com/settings, API); "
-            f"or by hand: download {page}, unzip it into the data folder, and run the same command again.",
+            f"no Kaggle credentials to download {slug} with. Set KAGGLE_API_TOKEN (kaggle.com/settings, "
+            f"API); or by hand: download {page}, unzip it into the data folder, run the same command again.",
             13,
         )
     arguments = ("-W", "competitions", "download", slug, "-p", str(folder))

@@ -1,8 +1,9 @@
-"""What would be sent: a submission's file with its verdict, its message, and the command that sends it by hand."""
+"""What would be sent: a submission's file, its verdict, its message, and the command to type."""
 
 import hashlib
 import json
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pipeline.config import Config
 from pipeline.errors import DataError
 from pipeline.leaderboard import ledger
 from pipeline.leaderboard.check import Verdict, check_submission, prediction_digest
-from pipeline.leaderboard.form import Form, parse, read_form
+from pipeline.leaderboard.form import parse, read_form
 from pipeline.score.metrics import find_metric
 
 SHOWN_CLASSES = 12
@@ -22,7 +23,7 @@ SHOWN_CLASSES = 12
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A submission ready to be looked at: `predictions` is the digest of what it says, whatever its row order.
+    """A submission that was looked at: `predictions` is the digest of what it says, in any row order.
 
     `scores` is the ensemble's scores.json if it wrote this file, else {}.
     """
@@ -42,16 +43,15 @@ class Outgoing:
 
 
 def look_at(config: Config, path: Path) -> Outgoing:
-    """Read and check a submission against the competition's sample; raises DataError where it can't be read."""
+    """Read a submission and check it against the sample's form; raises DataError if it can't be read."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"can't read the submission {path}: {error.strerror}.") from error
-    form, sample = _form(config)
     scores = newest_scores(config)
     if not scores or Path(scores.get("submission") or "").resolve() != path.resolve():
         scores = {}
-    verdict = check_submission(data, form, scores.get("oof_shares"), sample.read_bytes())
+    verdict = _verdict(config, data, scores)
     sha256 = hashlib.sha256(data).hexdigest()
     message = _message(config, scores, path, sha256)
     return Outgoing(path, sha256, prediction_digest(data), _rows(data), message, verdict, scores)
@@ -98,17 +98,15 @@ def score_text(scores: dict[str, Any]) -> str:
     return f"{scores['cross_fitted']:.4f} ± {scores['standard_error']:.4f}"
 
 
-def _form(config: Config) -> tuple[Form, Path]:
+def _verdict(config: Config, data: bytes, scores: dict[str, Any]) -> Verdict:
     facts = manifest.facts(paths.cache_manifest(config))
     if not facts["sample_submission"]:
-        raise DataError(
-            f"{paths.data_root(config)} has no sample submission (sample_submission.csv): the form of a "
-            "submission can't be known without it."
+        return Verdict(
+            (), (f"{paths.data_root(config)} has no sample submission: its form is unchecked",), {}
         )
     sample = Path(facts["sample_submission"])
-    if not sample.exists():
-        sample = paths.data_root(config) / sample
-    return read_form(sample, facts["classes"], find_metric(config.data.metric).needs), sample
+    form = read_form(sample, facts["classes"], find_metric(config.data.metric).needs)
+    return check_submission(data, form, scores.get("oof_shares"), sample.read_bytes())
 
 
 def _message(config: Config, scores: dict[str, Any], path: Path, sha256: str) -> str:
@@ -134,7 +132,8 @@ def _class_lines(config: Config, counts: dict[str, int]) -> list[str]:
     shares = _train_shares(config)
     biggest = sorted(counts, key=lambda name: -counts[name])[:SHOWN_CLASSES]
     shown = ", ".join(
-        f"{name} {counts[name]} ({counts[name] / total:.1%}, train {shares.get(name, 0.0):.1%})"
+        f"{name} {counts[name]} ({counts[name] / total:.1%}"
+        + (f", train {shares.get(name, 0.0):.1%})" if shares else ")")
         for name in biggest
     )
     more = f" and {len(counts) - len(biggest)} more" if len(counts) > len(biggest) else ""
@@ -147,8 +146,8 @@ def _train_shares(config: Config) -> dict[str, float]:
     except (OSError, ValueError):
         return {}
     column = rows[0].index("label")
-    labels = [row[column] for row in rows[1:]]
-    return {label: labels.count(label) / len(labels) for label in set(labels)}
+    counts = Counter(row[column] for row in rows[1:])
+    return {label: count / counts.total() for label, count in counts.items()}
 
 
 def _agreement(config: Config, outgoing: Outgoing) -> list[str]:

@@ -1,4 +1,4 @@
-"""Send a submission once, and wait for its score: the ledger before and after, and the site's list is believed."""
+"""Send a submission once and wait for its score: ledger before and after, the site's list is believed."""
 
 import signal
 import time
@@ -21,7 +21,7 @@ PENDING, UNKNOWN, DUPLICATE, NO_CREDENTIALS, NO_QUOTA, NOT_SENT, SCORING_ERROR =
 
 @dataclass(frozen=True)
 class Waits:
-    """Seconds between looks: `after_sending` each once, then from `first` growing to `longest` until `give_up`."""
+    """Seconds between looks: those of `after_sending`; then `first` growing to `longest`, until `give_up`."""
 
     after_sending: tuple[float, ...] = (0.0, 3.0, 10.0, 30.0)
     first: float = 5.0
@@ -47,8 +47,8 @@ def send_file(config: Config, path: Path, *, force: bool = False, waits: Waits =
     found = client.find_credentials()
     if found is None:
         raise KaggleError(
-            "no Kaggle credentials, nothing was sent. Set KAGGLE_API_TOKEN (kaggle.com/settings, API), or send "
-            f"it by hand:\n  {outgoing.command(config.data.kaggle, file)}",
+            "no Kaggle credentials, nothing was sent. Set KAGGLE_API_TOKEN (kaggle.com/settings, API), or "
+            f"send it by hand:\n  {outgoing.command(config.data.kaggle, file)}",
             NO_CREDENTIALS,
         )
     if found.warning:
@@ -144,8 +144,8 @@ def _not_in_list(config: Config, file: Outgoing, answer: Answer) -> KaggleError:
 
 def _how_to_find_out(slug: str, file: Outgoing) -> str:
     return (
-        f"look for {file.tag} in the output of kaggle competitions submissions {slug}. The same command again "
-        "looks there first and never sends twice."
+        f"look for {file.tag} in the output of kaggle competitions submissions {slug}. The same command "
+        "again looks there first and never sends twice."
     )
 
 
@@ -178,7 +178,8 @@ def _refuse_without_quota(slug: str) -> None:
     if limits.left <= 0:
         left = terminal.duration(86400 - time.time() % 86400)
         raise KaggleError(
-            f"no submission left today ({limits.today} made), nothing was sent: resets 00:00 UTC (in {left}).",
+            f"no submission left today ({limits.today} made), nothing was sent: resets 00:00 UTC "
+            f"(in {left}).",
             NO_QUOTA,
         )
 

@@ -94,7 +94,7 @@ def choose(model: nn.Module, train: Train, classes: int) -> tuple[Choice, dict[s
             for dtype in dtypes:
                 line.update(len(speeds) / 8, f"timing {dtype}, {memory_format}")
                 runtime = Runtime(device, 0, Choice(threads, dtype, dtype, memory_format))
-                copied = copy.deepcopy(model).to(device, memory_format=FORMATS[memory_format])
+                copied = copy.deepcopy(model).to(device).to(memory_format=FORMATS[memory_format])
                 speeds[f"train {dtype} {memory_format}"] = _speed(
                     _train_step(copied, train, runtime, classes), train
                 )

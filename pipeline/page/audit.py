@@ -19,14 +19,14 @@ class Audit:
     problems: list[tuple[str, ...]] = field(default_factory=list)  # id, split, reason
     problem_count: int = 0
     notes: list[tuple[str, int, str]] = field(default_factory=list)  # note, images, example ids
-    conflicts: list[tuple[str, str]] = field(default_factory=list)  # ids, their labels
+    conflicts: list[str] = field(default_factory=list)  # images of one picture, each with its label
 
 
 def audit(images: pd.DataFrame | None, folds: Mapping[str, Any]) -> Audit:
     """Count what the audit table (images.parquet) and the folds' record say; either may be missing."""
-    lines = fold_lines(folds)
+    lines, conflicts = fold_lines(folds), _conflicts(folds)
     if images is None:
-        return Audit(folds=lines)
+        return Audit(folds=lines, conflicts=conflicts)
     bad = images[images["problem"] != ""]
     shown = bad.head(SHOWN_PROBLEMS)[["id", "split", "problem"]]
     return Audit(
@@ -35,7 +35,7 @@ def audit(images: pd.DataFrame | None, folds: Mapping[str, Any]) -> Audit:
         problems=[tuple(map(str, row)) for row in shown.to_numpy().tolist()],
         problem_count=len(bad),
         notes=_notes(images),
-        conflicts=_conflicts(images),
+        conflicts=conflicts,
     )
 
 
@@ -56,9 +56,10 @@ def fold_lines(folds: Mapping[str, Any]) -> list[tuple[str, str]]:
         ]
     elif _plain(duplicates):
         lines.append(("duplicates", str(duplicates)))
-    rare = folds.get("rare_classes")
-    if isinstance(rare, list) and rare:
-        lines.append(("classes with fewer images than folds", ", ".join(map(str, rare))))
+    for name, shown in (("rare_classes", "classes with fewer images than folds"), ("problems", "problems")):
+        listed = folds.get(name)
+        if isinstance(listed, list) and listed:
+            lines.append((shown, ", ".join(map(str, listed[:SHOWN_PROBLEMS]))))
     return lines
 
 
@@ -97,10 +98,7 @@ def _notes(images: pd.DataFrame) -> list[tuple[str, int, str]]:
     return sorted(notes, key=lambda line: (-line[1], line[0]))[:SHOWN_PROBLEMS]
 
 
-def _conflicts(images: pd.DataFrame) -> list[tuple[str, str]]:
-    train = images[(images["split"] == "train") & (images["problem"] == "")]
-    labels = train.groupby("sha256", sort=True)["label"].nunique()
-    rows = train[train["sha256"].isin(labels.index[labels > 1])]
-    groups = [group for _, group in rows.groupby("sha256", sort=True)]
-    lines = [(", ".join(group["id"]), ", ".join(group["label"])) for group in groups]
-    return sorted(lines)[:SHOWN_PROBLEMS]
+def _conflicts(folds: Mapping[str, Any]) -> list[str]:
+    found = folds.get("conflicts")
+    groups = found if isinstance(found, list) else []
+    return [" and ".join(f"{name} {label}" for name, label in group) for group in groups[:SHOWN_PROBLEMS]]

@@ -54,9 +54,10 @@ def _values(content: Content, config: Config, figures: dict[str, plots.Figure]) 
     return {
         "content": content,
         "tiles": summary.tiles(content),
-        "other_metrics": summary.other_metrics(content),
+        "other_metrics": summary.scored(content.scores.get("all_metrics"), content.metric),
         "member_rows": summary.member_rows(content, fold_count),
         "decisions": summary.decisions(content),
+        "candidates": summary.scored(content.weights.get("candidates")),
         "submission_link": summary.submission_link(content, paths.report(config)),
         "blend_score": summary.score(content.scores.get("cross_fitted")) if content.scores else "",
         "fold_count": fold_count,

@@ -109,17 +109,20 @@ def _join_targets(path: Path, found: predictions.Predictions, images: pd.DataFra
         )
     targets = np.array([target_of[name] for name in found.ids.tolist()], dtype=np.int64)
     fold = np.broadcast_to(found.fold, len(found.ids))
-    return Oof(found.ids, found.probs[0], _chosen(path, found.probs[0]), targets, fold)
+    scored = fold >= 0  # rows of fold −1 are in every training set: nothing predicted them out of fold
+    probs = found.probs[0][scored]
+    return Oof(found.ids[scored], probs, _chosen(path, scored, probs), targets[scored], fold[scored])
 
 
-def _chosen(path: Path, probs: np.ndarray) -> np.ndarray:
+def _chosen(path: Path, scored: np.ndarray, probs: np.ndarray) -> np.ndarray:
     """Return the class int [n] that the cross-fitted rule chose; the most probable one without a rule."""
     with np.load(path, allow_pickle=False) as arrays:
-        if "predictions" not in arrays:
-            return probs.argmax(1)
-        chosen = arrays["predictions"].astype(np.int64)
-    if chosen.shape != (len(probs),) or chosen.min(initial=0) < 0 or chosen.max(initial=0) >= probs.shape[1]:
+        chosen = arrays.get("predictions")
+    if chosen is None:
+        return probs.argmax(1)
+    classes = np.arange(probs.shape[1])
+    if chosen.shape != scored.shape or not np.isin(chosen[scored], classes).all():
         raise DataError(
-            f"{path}: its predictions don't fit its {probs.shape[1]} classes: run the ensemble again"
+            f"{path}: its predictions don't fit its rows and classes: python -m pipeline.ensemble"
         )
-    return chosen
+    return chosen[scored].astype(np.int64)

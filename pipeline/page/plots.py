@@ -109,12 +109,7 @@ def f1_by_images(results: Sequence[ClassResult]) -> Figure:
     images = [result.images for result in shown] or [1]
     layout = {
         "height": 420,
-        "xaxis": {
-            "type": "log",
-            "title": {"text": "images of the class"},
-            "tickvals": _log_ticks(min(images), max(images)),
-            "range": [float(np.log10(min(images) / 1.5)), float(np.log10(max(images) * 1.5))],
-        },
+        "xaxis": {"title": {"text": "images of the class"}, **_log_axis(min(images), max(images))},
         "yaxis": {"title": {"text": "F1"}, "range": [-0.05, 1.05], "zeroline": False},
     }
     return {"data": [trace], "layout": layout}
@@ -195,7 +190,9 @@ def _labels(shown: Sequence[ClassResult]) -> dict[int, str]:
     return labels
 
 
-def _log_ticks(low: int, high: int) -> list[int]:
+def _log_axis(low: int, high: int) -> dict[str, Any]:
     decades = range(len(str(high)) + 1)
     ticks = [step * 10**decade for decade in decades for step in (1, 2, 5)]
-    return [tick for tick in ticks if low / 1.5 <= tick <= high * 1.5]
+    shown = [tick for tick in ticks if low / 1.5 <= tick <= high * 1.5]
+    limits = [float(np.log10(low / 1.5)), float(np.log10(high * 1.5))]
+    return {"type": "log", "tickvals": shown, "range": limits}

@@ -55,11 +55,14 @@ def tiles(content: Content) -> list[Tile]:
     return [tile for tile in candidates if tile is not None]
 
 
-def other_metrics(content: Content) -> list[tuple[str, str]]:
-    """Return the metrics shown beside the competition's own, as (name, score)."""
-    found = content.scores.get("all_metrics")
+def scored(found: Any, shown_elsewhere: str = "") -> list[tuple[str, str]]:
+    """Return a mapping of scores, of metrics or of candidates, as (name, score)."""
     values = found.items() if isinstance(found, dict) else ()
-    return [(str(name), score(value)) for name, value in values if finite(value) is not None]
+    return [
+        (str(name), score(value))
+        for name, value in values
+        if finite(value) is not None and name != shown_elsewhere
+    ]
 
 
 def member_rows(content: Content, fold_count: int) -> list[MemberRow]:
@@ -68,8 +71,8 @@ def member_rows(content: Content, fold_count: int) -> list[MemberRow]:
 
 
 def decisions(content: Content) -> list[tuple[str, str]]:
-    """Return how the members become one prediction: the pool, the final temperature, the rule, the pull."""
-    names = ("pool", "temperature", "rule", "pull")
+    """Return how the members become one prediction, from weights.json."""
+    names = ("weights", "pool", "temperature", "rule")
     found = {**{"rule": content.scores.get("rule")}, **content.weights}
     return [(name, _plain(found[name])) for name in names if found.get(name) not in (None, "")]
 
@@ -96,14 +99,14 @@ def _member_row(content: Content, run: MemberRun, fold_count: int) -> MemberRow:
     results = {fold.fold: fold for fold in run.folds}
     name = run.member.name
     kept = _entry(content.weights, name)
-    scored = _entry(content.scores, name)
-    weight = finite(kept.get("weight", scored.get("weight")))
+    found = _entry(content.scores, name)
+    weight = finite(kept.get("weight", found.get("weight")))
     speed = run.images_per_second()
     return MemberRow(
         name=name,
         model=f"{run.member.model}, {run.member.train.size} px, {run.member.train.epochs} epochs",
         cells=[_cell(results.get(k)) for k in range(fold_count)],
-        oof=score(scored.get("oof")),
+        oof=score(found.get("oof")),
         weights_source=run.weights_source() or "–",
         time=terminal.duration(run.seconds()) if run.done() else "–",
         speed="–" if speed is None else f"{speed:,.0f}",
@@ -196,7 +199,7 @@ def _optional(value: Any, write: Callable[[float], str]) -> str:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+    if isinstance(value, dict):  # a rule with all that was fitted for it: its name says enough
+        return str(value.get("name", ""))
     number = finite(value)
     return str(value) if number is None else f"{number:.4g}"
