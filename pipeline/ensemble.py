@@ -162,7 +162,7 @@ def _apply_to_test(
     from pipeline.leaderboard.write import write_submission
 
     loaded = [(job, predictions.load(job.file("test.npz"), classes, folds_digest)) for job in jobs]
-    ids = loaded[0][1].ids.tolist()
+    ids = sorted(loaded[0][1].ids.tolist())
     members = [
         np.mean(
             [
@@ -237,7 +237,8 @@ def _scores(
         f"{found.metric} {found.score:.4f} cross-fitted (95 % interval {low:.4f}–{high:.4f}, "
         f"{found.n} images in {found.groups} groups; in-sample {found.in_sample:.4f}, "
         f"optimism {found.optimism:.4f}; {len(missing)} classes without support). "
-        f"T {chain.temperature:.2f}, weights {blend} ({chain.candidate.pool}), rule {chain.rule.name}. Folds {folds.digest}."
+        f"T {chain.temperature:.2f}, weights {blend} ({chain.candidate.pool}), rule {chain.rule.name}. "
+        f"Folds {folds.digest}."
     )
     return {
         "metric": found.metric,

@@ -88,14 +88,12 @@ def _outdated(config: Config) -> str | None:
 
 def _make_folds(config: Config) -> "tuple[Folds, dict[str, Any]]":
     """Split the training images, check the split: the folds, and what NAME.json says of them."""
-    import numpy as np
-
     from pipeline.dataset import folds_file
     from pipeline.score import splits
 
     table, found = _grouped_images(config)
-    train = table[table["split"] == "train"].sort_values("id")
-    groups = np.unique(train["in_group"], return_inverse=True)[1]
+    train = table[table["split"] == "train"]
+    groups = train["in_group"].factorize()[0]
     labels = train["label"].to_numpy(dtype=object)
     try:
         fold_of = splits.make_folds(labels, groups, config.folds.count, config.folds.seed)
@@ -122,19 +120,22 @@ def _make_folds(config: Config) -> "tuple[Folds, dict[str, Any]]":
 
 
 def _grouped_images(config: Config) -> "tuple[pd.DataFrame, Groups]":
-    """Return the images that can be used, train and test, with columns in_group and picture (int)."""
+    """Return the images that can be used, train and test by id, with columns in_group and picture (int)."""
     import numpy as np
 
     from pipeline.dataset import cache, duplicates
 
     images = cache.open_cache(paths.cache(config))
+    # by id, so that the order of train.csv changes nothing; the index is still the image's place in the cache
+    table = images.table.sort_values(["split", "id"])
+    place = table.index.to_numpy()
     found = duplicates.find_groups(
-        images.table["sha256"].tolist(),
-        images.table["group"].tolist(),
-        images.table["phash"].to_numpy(np.uint64),
-        lambda row: duplicates.grey32(images.pixels(row)),
+        table["sha256"].tolist(),
+        table["group"].tolist(),
+        table["phash"].to_numpy(np.uint64),
+        lambda row: duplicates.grey32(images.pixels(int(place[row]))),
     )
-    return images.table.assign(in_group=found.group_of, picture=found.picture_of), found
+    return table.assign(in_group=found.group_of, picture=found.picture_of), found
 
 
 def _balance(folds: "Folds") -> dict[str, list[int]]:
@@ -152,6 +153,7 @@ def _duplicates(table: "pd.DataFrame", train: "pd.DataFrame", found: "Groups") -
     test = table[table["split"] == "test"]
     labels_of = train.groupby("picture")["label"].nunique()
     torn = train[train["picture"].isin(labels_of.index[labels_of > 1])]
+    torn = torn.drop_duplicates(["picture", "label"])
     conflicts = [part[["id", "label"]].to_numpy().tolist() for _, part in torn.groupby("picture", sort=False)]
     twins = test[test["picture"].isin(train["picture"])]
     unique = train.drop_duplicates("picture")

@@ -71,7 +71,12 @@ def run(config: Config, options: argparse.Namespace) -> None:
     if sending:
         send.send_file(config, path, force=options.force)
         return
-    _show(config, path)
+    known = _sent_state(config, str(path))
+    if known.state == "to do":
+        _show(config, path)
+    else:
+        score = "" if known.score is None else f", public {known.score:.5f}"
+        terminal.stage(STAGE, f"{path} was sent{score}{known.why and ': ' + known.why}")
 
 
 def _show(config: Config, path: Path) -> None:

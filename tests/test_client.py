@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.leaderboard import client, credentials
-from pipeline.leaderboard.client import Answer, KaggleError
+from pipeline.leaderboard import answers, client, credentials
+from pipeline.leaderboard.answers import Answer, KaggleError
 from tests.kaggle_server import KEY, Kaggle, serve, talk_only_to
 
 PYTHON = sys.executable
@@ -83,7 +83,7 @@ def test_verbose_is_not_passed_on(tmp_path, monkeypatch):
     ],
 )
 def test_refusals_have_their_exit_codes(text, exit_code):
-    fault = client.refusal(Answer(1, "", text), "comp", "the list of submissions")
+    fault = answers.refusal(Answer(1, "", text), "comp", "the list of submissions")
     assert fault.exit_code == exit_code
 
 
@@ -124,7 +124,7 @@ def test_real_client_submits_lists_and_counts(kaggle, tmp_path):
     assert kaggle.uploads["token-0"]["data"] == path.read_bytes()
     [found] = client.list_submissions("loopback")
     assert (found.ref, found.file_name, found.description) == ("1000", "best.csv", "message sha:12345678")
-    assert client.limits("loopback") == client.Limits(today=1, left=4)
+    assert client.limits("loopback") == answers.Limits(today=1, left=4)
 
 
 def test_real_client_leaks_no_key_though_told_to_be_verbose(kaggle, tmp_path, monkeypatch):

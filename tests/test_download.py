@@ -13,7 +13,7 @@ from pipeline import download
 from pipeline.artifacts import manifest, paths
 from pipeline.config import Config
 from pipeline.errors import DataError
-from pipeline.leaderboard.client import KaggleError
+from pipeline.leaderboard.answers import KaggleError
 from tests.kaggle_server import Kaggle, serve, talk_only_to
 
 OPTIONS = argparse.Namespace()

@@ -49,7 +49,7 @@ def cropped(picture: np.ndarray, share: float) -> np.ndarray:
 def marked(picture: np.ndarray) -> np.ndarray:
     height, width = picture.shape[:2]
     written = cv2.putText(
-        picture.copy(), "photo", (width // 4, height // 2), 0, height / 200, (255, 255, 255), 2
+        picture.copy(), "photo", (width // 4, height // 2), 0, height / 300, (255, 255, 255), 2
     )
     return cv2.addWeighted(picture, 0.6, written, 0.4, 0)
 

@@ -57,6 +57,21 @@ def test_later_lines_of_a_submission_are_joined(tmp_path):
     assert found == [("not sent", None, 0.5, None), ("scored", "7", 0.6, 0.8), ("scored", "8", None, 0.9)]
 
 
+def test_the_commit_is_read_from_git(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    git = tmp_path / ".git"
+    (git / "refs" / "heads").mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/heads/main\n")
+    assert ledger.commit() is None
+    (git / "packed-refs").write_text("# pack-refs\n" + "1" * 40 + " refs/heads/main\n")
+    assert ledger.commit() == "1" * 40
+    (git / "refs" / "heads" / "main").write_text("2" * 40 + "\n")
+    assert ledger.commit() == "2" * 40
+    (git / "HEAD").write_text("3" * 40 + "\n")
+    assert ledger.commit() == "3" * 40
+
+
 def test_lines_are_plain_json(tmp_path):
     ledger.append(tmp_path / "l", "sent", members={"a": 1.0}, message="α\nβ")
     [line] = (tmp_path / "l").read_text().splitlines()

@@ -10,8 +10,8 @@ from pipeline import config as configuration
 from pipeline.artifacts import lock, manifest, paths
 from pipeline.config import Config
 from pipeline.errors import DataError, LockedError, UsageError
-from pipeline.leaderboard import client, ledger, send
-from pipeline.leaderboard.client import KaggleError
+from pipeline.leaderboard import answers, client, ledger, send
+from pipeline.leaderboard.answers import KaggleError
 from pipeline.leaderboard.send import Waits
 from tests.kaggle_server import KEY, Kaggle, serve, talk_only_to
 
@@ -141,7 +141,7 @@ def test_unknown_is_said_and_the_next_try_finds_it(kaggle, monkeypatch):
     before = client.list_submissions
     lists = iter([before])
 
-    def list_once(slug: str) -> list[client.Submission]:
+    def list_once(slug: str) -> list[answers.Submission]:
         look = next(lists, None)
         if look is None:
             raise KaggleError("away", 16)

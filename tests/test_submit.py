@@ -93,7 +93,7 @@ def test_flags_reach_the_sender(monkeypatch):
     assert sent == [(path, False), (Path("other.csv"), True), "7"]
 
 
-def test_the_state_follows_the_ledger():
+def test_the_state_follows_the_ledger(capsys):
     config, path = make_config(kaggle="loopback"), write()
     assert submit.states(config)[0].why == "earlier stages first"
     write_scores(config, path)
@@ -105,6 +105,8 @@ def test_the_state_follows_the_ledger():
         [state] = submit.states(config)
         seen.append((state.state, state.score))
     assert seen == [("to do", None), ("running", None), ("done", 0.8)]
+    run(config)
+    assert capsys.readouterr().out == "submit    best.csv was sent, public 0.80000\n"
 
 
 def test_without_a_sample_the_form_is_unchecked_and_that_is_said(capsys):

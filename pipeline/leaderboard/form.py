@@ -62,11 +62,11 @@ def read_form(sample: Path, classes: Sequence[str], needs: Literal["labels", "pr
     _check_ids(sample, header, body)
     ids = tuple(row[0] for row in body)
     names = tuple(classes)
+    blank = Form(tuple(header), ids, "label", names)
     if len(header) > 2:
-        return _form_of_columns(sample, tuple(header), ids, names)
+        return _form_of_columns(sample, blank)
     cells = [row[1].strip() for row in body]
     values = set(cells)
-    blank = Form(tuple(header), ids, "label", names)
     if len(names) == 2 and _is_binary(sample, header[1], values, names, needs):
         return replace(blank, kind="binary", positive=names.index(header[1]) if header[1] in names else 1)
     if values <= set(names):
@@ -164,10 +164,8 @@ def _check_ids(sample: Path, header: list[str], body: Rows) -> None:
         lines[row[0]] = line
 
 
-def _form_of_columns(
-    sample: Path, header: tuple[str, ...], ids: tuple[str, ...], classes: tuple[str, ...]
-) -> Form:
-    columns = [name.strip() for name in header[1:]]
+def _form_of_columns(sample: Path, blank: Form) -> Form:
+    classes, columns = blank.classes, [name.strip() for name in blank.header[1:]]
     if len(columns) != len(classes):
         raise DataError(
             f"{sample} has {len(columns)} columns beside the ids ({_some(columns)}), there are "
@@ -175,7 +173,7 @@ def _form_of_columns(
         )
     if set(columns) == set(classes):
         place = tuple(columns.index(name) for name in classes)
-        return Form(header, ids, "probs", classes, column_of=place)
+        return replace(blank, kind="probs", column_of=place)
     matches = [NUMBERED.fullmatch(name) for name in columns]
     prefixes = {match[1] for match in matches if match}
     numbers = [int(match[2]) for match in matches if match]
@@ -183,7 +181,7 @@ def _form_of_columns(
     whole = sorted(numbers) == list(range(first, first + len(classes)))
     if len(prefixes) == 1 and first in (0, 1) and whole:
         place = tuple(numbers.index(first + i) for i in range(len(classes)))
-        return Form(header, ids, "probs", classes, written=f"{first}-based number", column_of=place)
+        return replace(blank, kind="probs", written=f"{first}-based number", column_of=place)
     strange = [name for name in columns if name not in classes]
     raise DataError(
         f"{sample}: {len(strange)} of its columns are no classes ({_some(strange)}); "

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,7 +40,7 @@ def read(path: Path) -> list[Entry]:
 def latest(entries: Sequence[Entry], slug: str) -> list[Entry]:
     """Return one entry a submission of a competition, in the order of their first lines.
 
-    Later lines add to earlier ones: what they leave null stays as it was.
+    Later lines add to earlier ones: what they leave null stays as it was, and so does the time.
 
     >>> lines = [{"slug": "a", "sha256": "1", "event": "sent", "ref": 5, "public": None, "file": "x.csv"},
     ...          {"slug": "a", "sha256": "1", "event": "scored", "ref": 5, "public": 0.8, "file": None}]
@@ -56,7 +55,8 @@ def latest(entries: Sequence[Entry], slug: str) -> list[Entry]:
         if known is None:
             found.append(dict(entry))
         else:
-            known.update({name: value for name, value in entry.items() if value is not None})
+            later = {name: value for name, value in entry.items() if value is not None and name != "time"}
+            known.update(later)
     return found
 
 
@@ -66,14 +66,24 @@ def config_digest(config: Config) -> str:
 
 
 def commit() -> str | None:
-    """Return the git commit of the current folder, or None where there is none."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+    """Read the git commit of the current folder from .git, or None where there is none."""
+    here = Path.cwd()
+    git = next((folder / ".git" for folder in (here, *here.parents) if (folder / ".git").is_dir()), None)
+    if git is None:
         return None
-    return found.stdout.strip() or None
+    head = _text(git / "HEAD")
+    if not head.startswith("ref: "):
+        return head or None
+    branch = head.removeprefix("ref: ")
+    packed = (line.split(" ") for line in _text(git / "packed-refs").splitlines())
+    return _text(git / branch) or next((words[0] for words in packed if words[-1] == branch), None)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 def _same_submission(known: Entry, entry: Entry) -> bool:

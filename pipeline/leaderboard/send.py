@@ -11,8 +11,8 @@ from pipeline import terminal
 from pipeline.artifacts import lock, paths
 from pipeline.config import Config
 from pipeline.errors import DataError, Interrupted, UsageError
-from pipeline.leaderboard import client, ledger, outgoing
-from pipeline.leaderboard.client import Answer, KaggleError, Submission
+from pipeline.leaderboard import answers, client, ledger, outgoing
+from pipeline.leaderboard.answers import Answer, KaggleError, Submission
 from pipeline.leaderboard.outgoing import Outgoing
 from pipeline.score.metrics import find_metric
 
@@ -127,7 +127,7 @@ def _look(slug: str, file: Outgoing, known: set[str], waits: Waits) -> Submissio
 
 def _not_in_list(config: Config, file: Outgoing, answer: Answer) -> KaggleError:
     slug = config.data.kaggle
-    refused = client.refusal(answer, slug, "the upload")
+    refused = answers.refusal(answer, slug, "the upload")
     said_sent = answer.exit_code == 0 and "could not submit" not in answer.text.lower()
     if answer.lost or said_sent:
         return KaggleError(f"unknown whether it was sent: {_how_to_find_out(slug, file)}", UNKNOWN)
