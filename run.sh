@@ -22,7 +22,7 @@ find_python() {
 }
 
 make_environment() { # $1: "" or "dev"
-  local wanted have
+  local wanted have base install
   wanted="$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum) $root"
   have="$(cat "$stamp" 2>/dev/null || true)"
   if [[ "$have" == "$wanted dev" || "$have" == "$wanted $1" ]]; then return; fi
@@ -30,15 +30,21 @@ make_environment() { # $1: "" or "dev"
   [[ "$have" != unfinished ]] || rm -rf "$venv"
   mkdir -p "$venv"
   echo unfinished >"$stamp"
-  if [[ "$have" == *"dev" ]]; then set -- dev; fi
+  if [[ "$have" == *" dev" ]]; then set -- dev; fi
   if command -v uv >/dev/null; then
     [[ -x "$venv/bin/python" ]] || uv venv -q --allow-existing --python '>=3.11' "$venv"
     install=(uv pip install -q --python "$venv/bin/python")
   else
-    [[ -x "$venv/bin/pip" ]] || "$(find_python)" -m venv "$venv"
+    base="$(find_python)"
+    [[ -x "$venv/bin/pip" ]] || "$base" -m venv "$venv"
     install=("$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input)
   fi
-  "${install[@]}" -c "$root/constraints.txt" -e "$root" ${1:+-r <(dev_requirements)}
+  if ! "${install[@]}" -c "$root/constraints.txt" -e "$root" ${1:+-r <(dev_requirements)}; then
+    # Nothing was changed yet when an installer gives up: what worked before stays.
+    if [[ -n "$have" ]]; then echo "$have" >"$stamp"; fi
+    echo "error: the installation failed (see above): is there a network? Then run the same again." >&2
+    exit 4
+  fi
   echo "$wanted $1" >"$stamp"
 }
 
@@ -65,7 +71,7 @@ if [[ -n "${PIPELINE_PYTHON:-}" ]]; then
 else
   case "${1:-}" in
     test) make_environment dev ;;
-    setup) make_environment "${2:-}" ;;
+    setup) make_environment "${2:+dev}" ;;
     *) make_environment "" ;;
   esac
 fi

@@ -11,12 +11,14 @@ One stage (with the earlier ones that are missing): python -m pipeline.STAGE
 
 import argparse
 import importlib
+import json
+from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
 from pipeline import command, terminal
 from pipeline.artifacts.state import State
-from pipeline.config import Config
+from pipeline.config import Config, parse_override
 from pipeline.errors import UsageError
 
 STAGES = ("download", "prepare", "folds", "train", "predict", "ensemble", "submit", "report")
@@ -101,10 +103,30 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
 
 def _tell_overrides(options: argparse.Namespace) -> None:
     if options.overrides:
-        terminal.say("To keep these settings, put them into the configuration:")
-        for override in options.overrides:
-            table, _, rest = override.partition(".")
-            terminal.say(f"  [{table}] {rest}")
+        terminal.say("To keep these settings, put them into the configuration (in [[members]], which comes")
+        terminal.say("before [train], where a member sets the same key):")
+        terminal.say(toml_lines(options.overrides))
+
+
+def toml_lines(overrides: Sequence[str]) -> str:
+    """Write overrides as the TOML that says the same, a table for each.
+
+    >>> print(toml_lines(["train.epochs=20", "data.metric=accuracy", "train.ema=false"]))
+    [train]
+    epochs = 20
+    ema = false
+    [data]
+    metric = "accuracy"
+    """
+    tables: dict[str, list[str]] = {}
+    for override in overrides:
+        name, _, value = override.partition("=")
+        table, _, field = name.strip().rpartition(".")
+        found = parse_override(f"value={value}")["value"]
+        tables.setdefault(table, []).append(
+            f"{field} = {json.dumps(found) if isinstance(found, str) else value}"
+        )
+    return "\n".join(line for table, lines in tables.items() for line in (f"[{table}]", *lines))
 
 
 if __name__ == "__main__":

@@ -39,16 +39,20 @@ def _unreferenced(config: Config) -> Iterator[tuple[Path, str]]:
     kept = {job.run_folder for job in find_jobs(config)} if can_find_jobs(config) else None
     for folder in sorted(paths.competition(config).glob("*-*")):
         is_run = (folder / "environment.json").exists()
-        held = any(lock.is_held(file) for file in folder.glob("fold*/lock"))
-        if is_run and kept is not None and folder not in kept and not held:
+        if is_run and kept is not None and folder not in kept and not _is_busy(folder):
             yield folder, "a run of another recipe, member or split"
     scores = manifest.read_json(paths.ensemble(config) / "scores.json") or {}
-    for file in sorted(Path(config.paths.submissions).glob(f"{config.data.name}-*.csv")):
+    for file in sorted(Path(config.paths.submissions).glob(f"{config.data.name}-{8 * '[0-9a-f]'}.csv")):
         if scores and str(file) != scores.get("submission"):
             yield file, "an earlier submission (the ledger keeps its score)"
     for root in (paths.competition(config), paths.cache(config)):
-        for file in sorted(root.rglob("*.tmp")):
-            yield file, "left by a write that was stopped"
+        if not _is_busy(root):
+            for file in sorted(root.rglob("*.tmp")):
+                yield file, "left by a write that was stopped"
+
+
+def _is_busy(folder: Path) -> bool:
+    return any(lock.is_held(file) for name in ("lock", "*.lock") for file in folder.rglob(name))
 
 
 def _size(path: Path) -> int:

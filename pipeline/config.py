@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.config_text import explain
 from pipeline.errors import UsageError
 
-STRICT = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 PRESETS = Path(__file__).parent / "presets"
 SAMPLE = "sample"
 # Fields of [train] that say how and where a run is computed, not what it computes: no part of its digest.
@@ -172,7 +172,7 @@ def find(choice: str | None) -> Path:
     Raises UsageError for a name that is neither a file nor a preset.
     """
     choice = choice or os.environ.get("PIPELINE_CONFIG")
-    if choice is None:
+    if not choice:
         own = Path("competition.toml")
         return own if own.exists() else PRESETS / f"{SAMPLE}.toml"
     candidates = (Path(choice), PRESETS / f"{choice}.toml")

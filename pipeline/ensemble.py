@@ -128,6 +128,7 @@ def _blend(config: Config, jobs: Sequence[Job]) -> None:
     if has_test(config):
         outputs.append(folder / "test.npz")
         scores |= _apply_to_test(config, jobs, found, classes, folds.digest, scores)
+        outputs.append(Path(scores["submission"]))
     writer.publish_bytes(folder / "scores.json", _json(scores))
     manifest.publish(
         _manifest(config), _expected(config), outputs, time.monotonic() - started, {"score": found.score}

@@ -50,6 +50,7 @@ def run(config: Config, options: argparse.Namespace) -> None:
     """Write the folds where there are none; raises DataError where there are others, without --force."""
     from pipeline.dataset import folds_file
 
+    manifest.facts(paths.cache_manifest(config))
     why = _outdated(config)
     if why is None:
         terminal.stage(STAGE, "up to date")
@@ -185,28 +186,32 @@ def _tell(folds: "Folds", facts: dict[str, Any]) -> None:
         f" ({counts['exact']:,} exact copies, {counts['near']:,} near-duplicates), {len(sizes):,} classes;"
         f" smallest class {smallest} has {sizes[smallest]} images",
     )
-    rare = [f"{name} ({sizes[name]})" for name in facts["rare_classes"]]
+    rare = [f"{name}, {sizes[name]}" for name in facts["rare_classes"]]
     conflicts = [" and ".join(f"{name} {label}" for name, label in rows[:2]) for rows in facts["conflicts"]]
     twins = [f"{test} is {train}" for test, train in facts["test_twins"]]
     large = [f"{', '.join(ids[:2])} …" for ids in facts["too_large"]]
     for count, said, shown in (
-        (len(rare), f"classes have fewer images than the {facts['count']} folds, some fold lacks them", rare),
-        (counts["label_conflicts"], "pictures have two labels", conflicts),
+        (
+            len(rare),
+            f"classes with fewer images than the {facts['count']} folds, which some folds lack",
+            rare,
+        ),
+        (counts["label_conflicts"], "pictures with two labels", conflicts),
         (
             counts["test_twins"],
-            f"test images have a twin in train ({counts['exact_test_twins']} exact)",
+            f"test images with a twin in train, {counts['exact_test_twins']} of them exact",
             twins,
         ),
         (
             counts["groups_too_large"],
-            "sets of alike images are too large to be one picture, not merged",
+            "sets of images alike, too large to be one picture and so not merged",
             large,
         ),
-        (len(facts["problems"]), "folds are uneven", facts["problems"]),
+        (len(facts["problems"]), "gaps in the folds", facts["problems"]),
     ):
         if count:
-            more = ", …" if count > LISTED else ""
-            terminal.warn(f"{count:,} {said}: {'; '.join(shown[:LISTED])}{more}")
+            more = "; …" if count > LISTED else ""
+            terminal.warn(f"{said}: {count:,} ({'; '.join(shown[:LISTED])}{more})")
 
 
 if __name__ == "__main__":

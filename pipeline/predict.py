@@ -69,6 +69,10 @@ def _predict(config: Config, jobs: Sequence[Job]) -> None:
     predictors = _predictors(jobs, len(classes))
     cache = open_cache(paths.cache(config))
     rows = np.flatnonzero(cache.table["split"] == "test")
+    if len(rows) == 0:
+        raise DataError(
+            f"no test image can be read: the reasons are in {paths.cache(config) / 'images.parquet'}."
+        )
     frames = list(dict.fromkeys(predictor.frame for predictor in predictors))
     runtime = predictors[0].runtime
     loader = predict_loader(cache, rows, frames, config.predict.batch, runtime.workers, runtime.device)

@@ -43,7 +43,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     """
     from rich.table import Table
 
-    drawn = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    if title:
+        say(title)
+    drawn = Table(box=None, pad_edge=False)
     for i, column in enumerate(columns):
         numeric = all(_is_number(row[i]) for row in rows if row[i])
         drawn.add_column(column, justify="right" if numeric and i else "left", no_wrap=i < len(columns) - 1)
@@ -92,7 +94,7 @@ def duration(seconds: float) -> str:
     """
     if seconds < 10:
         return f"{seconds:.1f} s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -15,18 +15,18 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline import terminal
+from pipeline import interrupt, terminal
 from pipeline.artifacts import lock, manifest, predictions, state
 from pipeline.artifacts.jobs import Job, can_find_jobs, find_jobs
 from pipeline.artifacts.state import State
 from pipeline.config import Config
-from pipeline.errors import LockedError, UsageError
+from pipeline.errors import Interrupted, LockedError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.learn.job import Work
 
 STAGE = "train"
-LOCKED_WAIT_SECONDS = 5.0
+LOCKED_WAIT_SECONDS = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,15 +62,9 @@ def run(config: Config, options: argparse.Namespace) -> None:
         return
     from pipeline.learn.job import open_work
 
-    work = open_work(config, todo)
-    while todo:
-        held = [job for job in todo if not _try(work, job)]
-        if held and options.fold is not None:
-            with lock.hold(held[0].lock_file, _name(held[0])):
-                pass
-        elif held == todo:
-            time.sleep(LOCKED_WAIT_SECONDS)
-        todo = held
+    with interrupt.caught():
+        work = open_work(config, todo)
+        _train_each(work, todo, wait=options.fold is None)
     _show_scores(config, work)
 
 
@@ -83,18 +77,41 @@ def check_choice(config: Config, fold: int | None, member: str | None) -> None:
         raise UsageError(f"--member {member}: no such member; there are {', '.join(names)}.")
 
 
-def _try(work: "Work", job: Job) -> bool:
-    """Train a fold unless another process holds it; tell whether it is done now."""
+def _train_each(work: "Work", todo: list[Job], wait: bool) -> None:
+    """Train the jobs; those that another process holds are looked at again, or, without `wait`, refused."""
+    told = False
+    while todo:
+        refusals = [(job, refusal) for job in todo if (refusal := _try(work, job))]
+        held = [job for job, _ in refusals]
+        if held and not wait:
+            with lock.hold(held[0].lock_file, _name(held[0])):
+                pass  # it is free: what was held is the run's start, for some seconds
+        if held == todo:
+            if not told:
+                terminal.stage(STAGE, f"waiting: {refusals[0][1]}")
+            told = True
+            _pause()
+        todo = held
+
+
+def _pause() -> None:
+    time.sleep(LOCKED_WAIT_SECONDS)
+    if number := interrupt.requested():
+        raise Interrupted("asked to stop while waiting for other processes: run it again.", number)
+
+
+def _try(work: "Work", job: Job) -> LockedError | None:
+    """Train a fold; return the reason if another process holds it."""
     from pipeline.learn.job import train_job
 
     try:
         with lock.hold(job.lock_file, _name(job)):
             if why := manifest.stale(job.oof_manifest, job.oof):
                 train_job(work, job, why)
-    except LockedError:
-        return False
+    except LockedError as refusal:
+        return refusal
     work.todo.remove(job)
-    return True
+    return None
 
 
 def _name(job: Job) -> str:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.dataset import duplicates
+from pipeline import config
+from pipeline.dataset import duplicates, layouts, sample
 from pipeline.dataset.duplicates import (
     components,
     find_groups,
@@ -19,6 +21,7 @@ from pipeline.dataset.duplicates import (
     turned,
     turned_hashes,
 )
+from pipeline.dataset.reader import read_bytes, read_image
 
 TEXTURES = 40
 
@@ -151,6 +154,21 @@ def test_no_images_and_one_image():
     nothing = find_groups([], [], np.array([], np.uint64), lambda row: np.zeros((32, 32)))
     assert nothing.group_of.tolist() == []
     assert group([texture(0)]).group_of.tolist() == [0]
+
+
+def test_the_planted_copies_of_the_sample_are_the_groups(tmp_path):
+    sample.draw_competition(tmp_path / "sample", classes=4, images=150, seed=1)
+    frame = layouts.read_table(config.Data(name="sample"), tmp_path / "sample").frame
+    truth = pd.read_csv(tmp_path / "sample-solution" / "truth.csv", dtype=str, keep_default_na=False)
+    planted = dict(zip(zip(truth["split"], truth["id"], strict=True), truth["group"], strict=True))
+    rows = list(zip(frame["split"], frame["id"], strict=True))
+    pictures = [
+        read_image(read_bytes(tmp_path / "sample", path), 10**7, path).pixels for path in frame["path"]
+    ]
+    found = group(pictures).group_of
+    expected = [planted[row] or row for row in rows]
+    assert len(set(expected)) < len(rows)
+    assert len(set(zip(found.tolist(), expected, strict=True))) == len(set(expected)) == found.max() + 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))

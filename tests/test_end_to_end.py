@@ -130,7 +130,9 @@ def test_only_the_deleted_fold_is_trained_again(undisturbed: Path, tmp_path: Pat
     assert result.exit_code == 0, result.output
     assert {name: value for name, value in everything(folder).items() if "/fold0/" in name} == kept
     remade = promised(folder)
-    assert {name for name in wanted if name not in remade} == {n for n in wanted if n.endswith("fold1/test.npz")}
+    assert {name for name in wanted if name not in remade} == {
+        n for n in wanted if n.endswith("fold1/test.npz")
+    }
     assert all(remade[name] == wanted[name] for name in remade)
 
 

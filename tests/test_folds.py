@@ -124,8 +124,8 @@ def test_copies_and_user_groups_stay_together(tmp_path, capsys):
     assert record["groups"] == 21
     assert record["test_twins"] == [["t1", "000"]]
     printed = capsys.readouterr().err
-    assert "1 pictures have two labels: 000 class 0 and 003 class 1" in printed
-    assert "1 test images have a twin in train (1 exact): t1 is 000" in printed
+    assert "pictures with two labels: 1 (000 class 0 and 003 class 1)" in printed
+    assert "test images with a twin in train, 1 of them exact: 1 (t1 is 000)" in printed
 
 
 def test_classes_smaller_than_the_folds_are_listed(tmp_path, capsys):
@@ -135,7 +135,7 @@ def test_classes_smaller_than_the_folds_are_listed(tmp_path, capsys):
     assert json.loads(content(config)[1])["rare_classes"] == ["rare"]
     printed = capsys.readouterr()
     assert "smallest class rare has 2 images" in printed.out
-    assert "1 classes have fewer images than the 5 folds, some fold lacks them: rare (2)" in printed.err
+    assert "classes with fewer images than the 5 folds, which some folds lack: 1 (rare, 2)" in printed.err
 
 
 def test_fewer_groups_than_folds_is_an_error(tmp_path):

@@ -75,8 +75,8 @@ def test_hidden_folders_and_empty_classes_are_no_classes(tmp_path):
     (tmp_path / "cricket").mkdir()
     table = read(make(tmp_path, "sheet.png", "ant/.hidden.jpg"))
     assert table.classes == ["ant", "bee"]
-    assert "1 images outside the class folders left out" in table.found
-    assert "(cricket)" in table.found
+    assert "images outside the class folders: 1" in table.found
+    assert "folders without images: 1 (cricket)" in table.found
     assert len(table.frame) == 2
 
 
@@ -112,7 +112,7 @@ def test_table_keeps_ids_as_text_and_in_order(tmp_path, suffix):
     assert column(table, "id") == [name + suffix for name in ODD_IDS]
     assert column(table, "path") == [f"train/{name}.jpg" for name in ODD_IDS]
     assert column(table, "path", "test") == ["test/NA.jpg"]
-    assert table.found == "table: 6 train, 1 test, 2 classes (train.csv: id, label); 1 images in no table"
+    assert table.found == "table: 6 train, 1 test, 2 classes (train.csv: id, label); images in no table: 1"
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,22 @@ def test_train_and_test_may_share_ids_but_not_images(tmp_path):
     assert column(table, "path") == ["train/1.jpg", ""]
     assert column(table, "expected") == ["", "2 or 2.jpg, .png …"]
     assert column(table, "path", "test") == ["test/2.jpg", "test/1.jpg"]
+
+
+def test_the_deepest_folder_says_whose_images_it_holds(tmp_path):
+    make(
+        tmp_path,
+        "test-data/train/1.jpg",
+        "test-data/train/2.jpg",
+        "test-data/test/1.jpg",
+        "test-data/test/3.jpg",
+    )
+    make(tmp_path, train_csv="id,label\n1,ant\n2,bee\n")
+    table = read(tmp_path)
+    assert column(table, "path") == ["test-data/train/1.jpg", "test-data/train/2.jpg"]
+    assert column(table, "id", "test") == ["1", "3"]
+    make(tmp_path, sample_submission_csv="id,label\n3,ant\n2,ant\n")
+    assert column(read(tmp_path), "path", "test") == ["test-data/test/3.jpg", ""]
 
 
 def test_ids_that_are_paths_and_files_without_suffix(tmp_path):

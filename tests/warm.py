@@ -1,7 +1,7 @@
 """Commands run in children of one warm process, so that a test doesn't pay for importing torch each time.
 
-Each child is forked from a server that has imported everything and computed nothing; it runs the real module as
-`python -m` does, in its own folder, and may be told to kill itself at a chosen write.
+Each child is forked from a server that has imported everything and computed nothing; it runs the real module
+as `python -m` does, in its own folder, and may be told to kill itself at a chosen write.
 """
 
 import multiprocessing

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.artifacts import manifest, paths
 from pipeline.artifacts.manifest import Expected
-from pipeline.config import Config, Member, recipe
+from pipeline.config import Config, Member
 
 TRAIN_VERSION = 1
 PREDICT_VERSION = 1
@@ -75,7 +75,7 @@ def _job(config: Config, member: Member, k: int, folds_digest: str, facts: Mappi
     run_folder = paths.run(config, member, folds_digest)
     weights = paths.fold(run_folder, k) / "model.safetensors"
     trained = {
-        **recipe(member),
+        **paths.run_recipe(member),
         "fold": k,
         "folds": folds_digest,
         "classes": facts["classes_digest"],

@@ -1,6 +1,8 @@
 """Where everything is: the names of all files and folders, from the configuration alone."""
 
+import functools
 from pathlib import Path
+from typing import Any
 
 from pipeline.artifacts import manifest
 from pipeline.config import Config, Member, recipe
@@ -53,10 +55,16 @@ def competition(config: Config) -> Path:
 
 def run(config: Config, member: Member, folds_digest: str) -> Path:
     """Return runs/NAME/MEMBER-DIGEST8: the folder of one recipe on one fold assignment."""
+    fields = manifest.digest([run_recipe(member), folds_digest])
+    return competition(config) / f"{member.name}-{fields[:8]}"
+
+
+def run_recipe(member: Member) -> dict[str, Any]:
+    """Return the member's recipe with a weights file named by its content: moved, it is the same run."""
     fields = recipe(member)
     if member.weights.endswith(".safetensors"):
         fields["weights"] = _content_or_name(Path(member.weights).expanduser())
-    return competition(config) / f"{member.name}-{manifest.digest([fields, folds_digest])[:8]}"
+    return fields
 
 
 def fold(run_folder: Path, k: int) -> Path:
@@ -87,4 +95,12 @@ def submission(config: Config, content_digest: str) -> Path:
 
 
 def _content_or_name(path: Path) -> str:
-    return manifest.file_sha256(path) if path.is_file() else str(path)
+    if not path.is_file():
+        return str(path)
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@functools.cache
+def _sha256(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+    return manifest.file_sha256(path)

@@ -47,7 +47,7 @@ def save(path: Path, found: Predictions, **more: Any) -> None:
 def load(path: Path, classes: Sequence[str], folds_digest: str) -> Predictions:
     """Read and check a file; raises DataError naming it for other folds or classes, or bad rows."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             found = Predictions(
                 arrays["ids"],
                 arrays["classes"],
@@ -56,7 +56,7 @@ def load(path: Path, classes: Sequence[str], folds_digest: str) -> Predictions:
                 arrays["fold"],
                 str(arrays["folds_digest"]),
             )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} can't be read ({error}): remove it and run python -m pipeline.") from error
     if found.folds_digest != folds_digest:
         raise DataError(
@@ -91,12 +91,12 @@ def _check_rows(path: Path, found: Predictions) -> None:
         )
     names, counts = np.unique(found.ids, return_counts=True)
     if (counts > 1).any():
-        raise DataError(f"{path}: id {names[counts > 1][0]!r} has {counts.max()} rows.")
+        raise DataError(f"{path}: id {str(names[counts > 1][0])!r} has {counts.max()} rows.")
     sums = found.probs.sum(axis=2, dtype=np.float64)
     bad = ~(np.isfinite(sums) & (np.abs(sums - 1) < 1e-3) & (found.probs.min(axis=2, initial=0) >= 0))
     if bad.any():
         view, row = np.argwhere(bad)[0]
         raise DataError(
-            f"{path}: the probabilities of id {found.ids[row]!r} (view {found.views[view]}) "
+            f"{path}: the probabilities of id {str(found.ids[row])!r} (view {found.views[view]}) "
             f"sum to {sums[view, row]:.4f}, not 1: train that fold again."
         )

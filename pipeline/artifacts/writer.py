@@ -65,9 +65,10 @@ def publish_folder(folder: Path, files: Mapping[str, bytes] | Iterable[tuple[str
         for parent in sorted({path.parent for path in written}):
             _sync_folder(parent)
     except OSError as error:
+        raise _resource_error(folder, error) from error
+    finally:
         for path in written:
             _remove(_temporary(path))
-        raise _resource_error(folder, error) from error
 
 
 def append_line(path: Path, line: str) -> None:

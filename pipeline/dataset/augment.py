@@ -55,7 +55,7 @@ def build_augment(recipe: Recipe, size: int) -> albumentations.Compose:
     transforms = [_build_transform(dict(table), size) for table in tables]
     if not any(hasattr(transform, "size") for transform in transforms):
         transforms[:0] = [
-            albumentations.SmallestMaxSize(max_size=size, interpolation=cv2.INTER_AREA),
+            albumentations.SmallestMaxSize(max_size=size, area_for_downscale="image"),
             albumentations.CenterCrop(height=size, width=size),
         ]
     return albumentations.Compose(transforms)
@@ -69,11 +69,11 @@ def augment(transform: albumentations.Compose, pixels: np.ndarray, draw: int) ->
 
 def _build_transform(table: dict[str, Any], size: int) -> albumentations.BasicTransform:
     name = str(table.pop("name", ""))
-    known = getattr(albumentations, name, None)
-    if not (isinstance(known, type) and issubclass(known, albumentations.BasicTransform)):
-        near = difflib.get_close_matches(name, dir(albumentations), n=1)
+    if name not in _names():
+        near = difflib.get_close_matches(name, _names(), n=1)
         hint = f": did you mean {near[0]!r}?" if near else "."
         raise UsageError(f"train.augment: Albumentations has no transform {name!r}{hint}")
+    known = getattr(albumentations, name)
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     if "size" in inspect.signature(known).parameters:
         arguments.setdefault("size", (size, size))
@@ -85,3 +85,9 @@ def _build_transform(table: dict[str, Any], size: int) -> albumentations.BasicTr
         except (UserWarning, ValueError, TypeError) as error:
             reason = " ".join(str(error).split()).split(" For further information")[0]
             raise UsageError(f"train.augment: {name}: {reason}") from error
+
+
+def _names() -> list[str]:
+    kinds = {name: getattr(albumentations, name) for name in dir(albumentations)}
+    base = albumentations.BasicTransform
+    return [name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, base)]

@@ -101,7 +101,7 @@ def _row(parts: Parts, name: str, label: str, split: str) -> Row:
 
 
 def _note(loose: int, empty: Sequence[str]) -> str:
-    note = f"; {loose} images outside the class folders left out" if loose else ""
+    note = f"; images outside the class folders: {loose:,}" if loose else ""
     if empty:
-        note += f"; {len(empty)} folders without images left out ({', '.join(map(escape_name, empty[:5]))})"
+        note += f"; folders without images: {len(empty):,} ({', '.join(map(escape_name, empty[:5]))})"
     return note

@@ -8,15 +8,13 @@ from pipeline import config
 from pipeline.dataset import csv_file
 from pipeline.dataset.csv_file import CsvFile
 from pipeline.dataset.image_files import (
-    TEST_WORDS,
-    TRAIN_WORDS,
     Listing,
     Row,
     build_lookup,
     escape_name,
+    folder_rank,
     is_image,
     natural_key,
-    split_words,
     stem,
 )
 from pipeline.errors import DataError
@@ -26,8 +24,8 @@ TRAIN_NAMES = ("train.csv", "trainlabels.csv", "training.csv")
 LABELS_NAME = "labels.csv"
 SAMPLE_NAMES = ("samplesubmission.csv",)
 TEST_NAMES = ("test.csv",)
-ID_COLUMNS = ("id", "imageid", "image", "imagename", "imagepath", "img", "filename", "file", "filepath", "path",
-              "name")  # fmt: skip
+ID_COLUMNS = ("id", "imageid", "image", "imagename", "imagepath", "img", "filename", "file", "filepath",
+              "path", "name")  # fmt: skip
 LABEL_COLUMNS = ("label", "labels", "class", "classname", "classid", "category", "categoryid", "target",
                  "species", "breed", "diagnosis", "y")  # fmt: skip
 
@@ -51,7 +49,7 @@ def find_tables(listing: Listing) -> Tables:
         return next((inside[name] for name in names if name in inside), None)
 
     loose = {name.split("/")[0] for name in listing.files if name.count("/") == 1 and is_image(name)}
-    flat = any(split_words(folder) & TRAIN_WORDS for folder in loose)
+    flat = any(folder_rank(folder, "train") == 0 for folder in loose)
     train = first((*TRAIN_NAMES, LABELS_NAME) if flat else TRAIN_NAMES)
     return Tables(train, first(SAMPLE_NAMES), first(TEST_NAMES))
 
@@ -108,7 +106,7 @@ def sample_rows(data: config.Data, root: Path, listing: Listing, name: str, id_c
 def _folder_rows(listing: Listing, with_suffix: bool) -> list[Row]:
     """Return the images of a test folder that no file lists, called as train.csv calls its images."""
     images = [
-        name for name in listing.files if is_image(name) and split_words(name.rpartition("/")[0]) & TEST_WORDS
+        name for name in listing.files if is_image(name) and folder_rank(name.rpartition("/")[0], "test") == 0
     ]
     rows = []
     for name in sorted(images, key=natural_key):
@@ -171,4 +169,4 @@ def _plain(name: str) -> str:
 def _unlisted(listing: Listing, rows: Sequence[Row]) -> str:
     used = {row.path for row in rows}
     extra = sum(is_image(name) and escape_name(name) not in used for name in listing.files)
-    return f"; {extra:,} images in no table" if extra else ""
+    return f"; images in no table: {extra:,}" if extra else ""

@@ -126,15 +126,6 @@ def unescape_name(text: str) -> str:
     return re.sub(r"\\(\\|x[0-9a-f]{2})", original, text)
 
 
-def split_words(folder: str) -> set[str]:
-    """Return the words of a folder's path, to see whose images it holds.
-
-    >>> sorted(split_words("data/Train_images"))
-    ['data', 'images', 'train']
-    """
-    return set(re.split(r"[^a-z]+", folder.lower())) - {""}
-
-
 @dataclass(frozen=True)
 class Lookup:
     """Finds the images of a split by id: by file name or stem, in folders that aren't the other split's."""
@@ -164,13 +155,12 @@ class Lookup:
 
 def build_lookup(root: Path, split: str, files: Iterable[str]) -> Lookup:
     """Index the files for the ids of `split` ("train", "test"): its own folders first, then image folders."""
-    own, other = (TRAIN_WORDS, TEST_WORDS) if split == "train" else (TEST_WORDS, TRAIN_WORDS)
     lookup = Lookup(root, split)
     ranks: dict[str, int | None] = {}
     for path in files:
         folder, _, last = path.rpartition("/")
         if folder not in ranks:
-            ranks[folder] = _rank(split_words(folder), own, other)
+            ranks[folder] = folder_rank(folder, split)
         rank = ranks[folder]
         if rank is not None:
             lookup.names[last].append((rank, path))
@@ -179,12 +169,26 @@ def build_lookup(root: Path, split: str, files: Iterable[str]) -> Lookup:
     return lookup
 
 
-def _rank(words: set[str], own: set[str], other: set[str]) -> int | None:
-    if words & own:
-        return 0
-    if words & other:
-        return None
-    return 1 if words <= IMAGE_WORDS else 2
+def folder_rank(folder: str, split: str) -> int | None:
+    """Say how likely a folder holds a split's images: 0 by name, 1 images, 2 others, None the other split's.
+
+    >>> folder_rank("test-data/train", "train"), folder_rank("test-data/train", "test")
+    (0, None)
+    >>> folder_rank("images", "train"), folder_rank("masks", "train")
+    (1, 2)
+    """
+    own, other = (TRAIN_WORDS, TEST_WORDS) if split == "train" else (TEST_WORDS, TRAIN_WORDS)
+    for part in reversed(folder.split("/")):
+        words = _words(part)
+        if words & own:
+            return 0
+        if words & other:
+            return None
+    return 1 if _words(folder) <= IMAGE_WORDS else 2
+
+
+def _words(folder: str) -> set[str]:
+    return set(re.split(r"[^a-z]+", folder.lower())) - {""}
 
 
 def _ends(path: str, name: str) -> bool:

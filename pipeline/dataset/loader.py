@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from pipeline.config import Train
 from pipeline.dataset.augment import augment, build_augment
 from pipeline.dataset.cache import Cache
-from pipeline.errors import DataError
+from pipeline.errors import DataError, UsageError
 from pipeline.randomness import generator, key
 
 Frame = tuple[int, float]  # side in pixels, crop fraction
@@ -81,7 +81,14 @@ class TrainImages(Dataset):
         epoch, row = item
         draw = key(self.train.seed, "augment", self.fold, epoch, row)
         pixels = augment(self.transform, self.cache.pixels(row), draw)
-        return torch.from_numpy(np.ascontiguousarray(pixels)), int(self.targets[row])
+        wanted = (self.train.size, self.train.size, 3)
+        if pixels.dtype != np.uint8 or pixels.shape != wanted:
+            raise UsageError(
+                f"train.augment gives {pixels.dtype} {tuple(pixels.shape)}, expected uint8 {wanted}: "
+                "leave out what changes the size or the type, they are set after it."
+            )
+        # A transform that leaves the image as it is returns the read-only view of the cache.
+        return torch.from_numpy(np.require(pixels, requirements=["C", "W"])), int(self.targets[row])
 
 
 class FramedImages(Dataset):
@@ -147,7 +154,7 @@ def _worker_settings(workers: int, device: str) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "num_workers": workers,
         "generator": torch.Generator(),  # its own: the global one is seeded by key at each step
-        "pin_memory": device.startswith("cuda"),
+        "pin_memory": device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()),
     }
     if workers:
         settings |= {"persistent_workers": True, "timeout": 120, "worker_init_fn": _start_worker}

@@ -15,7 +15,7 @@ from pipeline import interrupt
 from pipeline.artifacts import writer
 from pipeline.config import Config, Member
 from pipeline.dataset.cache import Cache
-from pipeline.dataset.loader import count_steps, predict_loader, train_loader
+from pipeline.dataset.loader import count_steps, epoch_batches, predict_loader, train_loader
 from pipeline.errors import Interrupted, ResourceError
 from pipeline.learn import checkpoint
 from pipeline.learn.inference import build_predictor, frame_of, normalisation, predict_probs
@@ -80,6 +80,7 @@ def train_fold(  # noqa: PLR0915
         first, sums = saved["step"], saved["sums"]
         _restore(saved, model, ema, optimizer, scaler)
     else:
+        writer.require_space(folder, _needed_bytes(model), f"the checkpoints of {member.name} fold {k}")
         writer.remove(folder / "log.jsonl")
     _log(folder, "start", step=first, steps=total, ema=ema is not None, rows=len(data.train_rows))
 
@@ -97,7 +98,9 @@ def train_fold(  # noqa: PLR0915
             loss = loss_of(model(images), targets.to(runtime.device, non_blocking=True))
         value = loss.item()
         if not np.isfinite(value):
-            _log(folder, "not finite", step=step, loss=str(value))
+            rows = epoch_batches(data.train_rows, train.batch, train.seed, k, epoch)[position]
+            ids = data.cache.table["id"].iloc[rows].tolist()
+            _log(folder, "not finite", step=step, loss=str(value), ids=ids)
             raise ResourceError(
                 f"{member.name} fold {k}: the loss is {value} at step {step + 1} (epoch {epoch + 1}). "
                 f"A lower train.lr (now {train.lr}), more train.warmup_epochs or train.dtype=float32 help."
@@ -191,10 +194,20 @@ def _restore(
         i, field = name.split(".")
         parameter = parameters[int(i)]
         # In the parameter's own memory format: the fused optimizer walks all of them in one order.
-        slot = torch.empty_like(parameter) if value.shape == parameter.shape and value.ndim else value
-        optimizer.state[parameter][field] = slot.copy_(value) if slot is not value else value
+        slot = (
+            torch.empty_like(value, device=parameter.device)
+            if field == "step"
+            else torch.empty_like(parameter)
+        )
+        optimizer.state[parameter][field] = slot.copy_(value)
     if saved["scaler"]:
         scaler.load_state_dict(saved["scaler"])
+
+
+def _needed_bytes(model: nn.Module) -> int:
+    """Return what a fold needs on the disk: two generations and the one being written, then the model."""
+    size = sum(value.nbytes for value in model.state_dict().values())
+    return size * (3 * len(("model", "ema", "exp_avg", "exp_avg_sq")) + 1)
 
 
 def _log(folder: Path, event: str, **fields: object) -> None:

@@ -1,6 +1,5 @@
 """Prediction: images read once for all models, each in its own size, every view of them kept apart."""
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from torch.utils.data import DataLoader
 from pipeline.config import Train, test_side
 from pipeline.dataset.loader import Frame
 from pipeline.learn.models import data_config
-from pipeline.learn.runtime import FORMATS, Runtime
+from pipeline.learn.runtime import FORMATS, Runtime, set_threads
 from pipeline.learn.tta import VIEWS
 
 Report = Callable[[int, int], None]  # images done, images in all
@@ -50,7 +49,7 @@ def normalisation(model: nn.Module, device: str) -> tuple[torch.Tensor, torch.Te
 
 def load_weights(model: nn.Module, data: bytes) -> None:
     """Fill a model with the tensors of a .safetensors file, strictly."""
-    model.load_state_dict(safetensors.torch.load(io.BytesIO(data).getvalue()), strict=True)
+    model.load_state_dict(safetensors.torch.load(data), strict=True)
 
 
 @torch.inference_mode()
@@ -70,6 +69,7 @@ def predict_probs(
     done, total = 0, len(loader.dataset)  # type: ignore[arg-type]
     for batch in loader:
         for m, predictor in enumerate(predictors):
+            set_threads(predictor.runtime.choice)
             pixels = batch[frames.index(predictor.frame)]
             images = predictor.runtime.inputs(pixels, predictor.mean, predictor.std)
             for v, view in enumerate(views):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import nn
 
-from pipeline import interrupt, terminal
+from pipeline import terminal
 from pipeline.artifacts import manifest, paths, predictions, writer
 from pipeline.artifacts.jobs import Job
 from pipeline.config import Config
@@ -40,8 +40,7 @@ class Work:
 
 
 def open_work(config: Config, todo: list[Job]) -> Work:
-
-    interrupt.install()
+    """Open the folds and the cache once for all jobs; raises DataError where one doesn't fit the other."""
     folds = load_folds(config)
     cache = open_cache(paths.cache(config))
     classes = manifest.facts(paths.cache_manifest(config))["classes"]
@@ -135,7 +134,6 @@ def _predict_oof(
 def _metrics(
     work: Work, job: Job, record: RunRecord, probs: np.ndarray, targets: np.ndarray, started: float
 ) -> dict:
-
     metric = find_metric(work.config.data.metric)
     labels, count = probs.argmax(axis=1), len(work.classes)
     return {

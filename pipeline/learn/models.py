@@ -34,7 +34,7 @@ def build_model(
             torch.default_generator.manual_seed(seed_key)
             model.reset_classifier(classes)
     if size:
-        _check_size(model, model_name, size)
+        check_size(model, model_name, size)
     return model
 
 
@@ -77,7 +77,8 @@ def _size_argument(model_name: str, size: int) -> dict[str, int]:
     return {"img_size": size} if size and cfg is not None and cfg.fixed_input_size else {}
 
 
-def _check_size(model: nn.Module, model_name: str, size: int) -> None:
+def check_size(model: nn.Module, model_name: str, size: int) -> None:
+    """Raise UsageError where the model, on the CPU, can't take images of `size` pixels a side."""
     was_training = model.training
     model.eval()
     try:

@@ -10,11 +10,11 @@ import torch
 
 from pipeline import terminal
 from pipeline.artifacts import lock, manifest, writer
-from pipeline.config import Config, Member
+from pipeline.config import Config, Member, test_side
 from pipeline.config_text import to_toml
 from pipeline.errors import DataError
 from pipeline.learn import weights
-from pipeline.learn.models import build_model
+from pipeline.learn.models import build_model, check_size
 from pipeline.learn.runtime import Choice, choose, find_device
 from pipeline.randomness import key
 
@@ -92,7 +92,9 @@ def _decide(config: Config, member: Member, folder: Path, classes: int) -> tuple
         terminal.warn(
             f"{member.name}: {member.model} starts from RANDOM weights; it needs far more data and epochs."
         )
-    choice, speeds = choose(initial_model(member, source, classes), member.train, classes)
+    model = initial_model(member, source, classes)
+    check_size(model, member.model, test_side(member.train))  # now, not after hours of training
+    choice, speeds = choose(model, member.train, classes)
     found = {name: str(getattr(source, name)) for name in ("kind", "name", "sha256", "licence")}
     device = find_device(member.train.device)
     content = {

@@ -52,13 +52,18 @@ class Runtime:
 
 def build_runtime(train: Train, choice: Choice) -> Runtime:
     """Set torch's threads to the recorded number and find the device; raises UsageError without it."""
-    if torch.get_num_threads() != choice.threads:
-        torch.set_num_threads(choice.threads)
+    set_threads(choice)
     device = find_device(train.device)
     workers = train.workers
     if workers < 0:
         workers = (os.cpu_count() or 1) if device.startswith("cuda") else 0
     return Runtime(device, workers, choice)
+
+
+def set_threads(choice: Choice) -> None:
+    """Compute on the CPU with the recorded number of threads, which changes the bits of sums."""
+    if torch.get_num_threads() != choice.threads:
+        torch.set_num_threads(choice.threads)
 
 
 def find_device(name: str) -> str:
