@@ -77,6 +77,6 @@ else
 fi
 case "${1:-}" in
   setup) ;;
-  test) cd "$root" && exec "$python" -P -m pytest -n 2 -m "not slow" "${@:2}" ;;
+  test) cd "$root" && exec "$python" -P -m pytest -n 2 --dist loadfile -m "not slow" "${@:2}" ;;
   *) exec "$python" -P -m pipeline "$@" ;; # -P: a folder called pipeline in the current one isn't ours
 esac

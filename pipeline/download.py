@@ -69,7 +69,9 @@ def _draw(config: Config, root: Path, reason: str) -> None:
             "data.root to another folder."
         )
     began = time.monotonic()
-    terminal.stage(STAGE, f"drawing the sample competition, {drawn.images} images into {root} ({reason})")
+    terminal.stage(
+        STAGE, f"drawing the sample competition, {drawn.images} images into {root}{manifest.because(reason)}"
+    )
     _begin(config)
     # Images of other numbers drawn before must not lie among the new ones.
     for old in (root / "train", root / "test"):
@@ -95,7 +97,7 @@ def _fetch(config: Config, root: Path, reason: str) -> None:
     slug = config.data.kaggle
     _check_same_source(config, root)
     began = time.monotonic()
-    terminal.stage(STAGE, f"{_source(config)} into {root} ({reason})")
+    terminal.stage(STAGE, f"{_source(config)} into {root}{manifest.because(reason)}")
     writer.require_space(root, 0, "the competition's files")
     folder = paths.download_manifest(config).parent / "archive"
     with terminal.progress(STAGE) as line:

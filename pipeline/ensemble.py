@@ -105,6 +105,7 @@ def _blend(config: Config, jobs: Sequence[Job]) -> None:
     import numpy as np
 
     from pipeline.dataset.folds_file import load_folds
+    from pipeline.score import statement
     from pipeline.score.crossfit import cross_fitted
 
     started = time.monotonic()
@@ -123,8 +124,9 @@ def _blend(config: Config, jobs: Sequence[Job]) -> None:
     names = [folds.ids[i] for i in scored]
     own = found.probs[scored], found.predictions[scored], folds.fold_of[scored]
     _save(folder / "oof.npz", names, classes, *own, folds.digest)
-    writer.publish_bytes(folder / "weights.json", _json(_weights(config, found)))
-    scores = _scores(config, found, targets, folds, classes)
+    members = [member.name for member in config.members]
+    writer.publish_bytes(folder / "weights.json", _json(statement.weights(found, members)))
+    scores = statement.scores(found, targets, folds.fold_of, members, classes, folds.digest)
     if has_test(config):
         outputs.append(folder / "test.npz")
         scores |= _apply_to_test(config, jobs, found, classes, folds.digest, scores)
@@ -178,9 +180,7 @@ def _apply_to_test(
     probs, labels = found.chain.apply(np.stack(members))
     folder = paths.ensemble(config)
     _save(folder / "test.npz", ids, classes, probs, labels, np.full(len(ids), -1), folds_digest)
-    predicted = found.predictions[found.predictions >= 0]
-    shares = (np.bincount(predicted, minlength=len(classes)) / len(predicted)).tolist()
-    return write_submission(config, classes, ids, labels, probs, shares, scores)
+    return write_submission(config, classes, ids, labels, probs, scores)
 
 
 def _save(
@@ -198,66 +198,6 @@ def _save(
     names = np.array(ids, dtype=np.str_), np.array(classes, dtype=np.str_), view
     found = predictions.Predictions(*names, probs[None].astype(np.float32), fold_of, folds_digest)
     predictions.save(path, found, predictions=labels)
-
-
-def _weights(config: Config, found: "CrossFitted") -> dict[str, Any]:
-    chain = found.chain
-    numbers = zip(config.members, chain.weights.tolist(), chain.member_temperatures.tolist(), strict=True)
-    fitted = {
-        name: value.tolist() if hasattr(value, "tolist") else value
-        for name, value in chain.rule.fitted.items()
-    }
-    return {
-        "order": "each member at its temperature → pool with the weights → final temperature → rule",
-        "members": {member.name: {"weight": w, "temperature": t} for member, w, t in numbers},
-        "weights": f"{chain.candidate.weights}: log-loss, with a Dirichlet pull of 50 counts to uniform",
-        "pool": chain.candidate.pool,
-        "temperature": chain.temperature,
-        "rule": {"name": chain.rule.name, **fitted},
-        "candidates": {str(candidate): score for candidate, score in found.candidate_scores.items()},
-    }
-
-
-def _scores(
-    config: Config, found: "CrossFitted", targets: "np.ndarray", folds: "Folds", classes: Sequence[str]
-) -> dict[str, Any]:
-    from pipeline.score.metrics import all_metrics
-
-    scored = folds.fold_of >= 0
-    chain = found.chain
-    members = {
-        member.name: {"oof": score, "weight": weight}
-        for member, score, weight in zip(
-            config.members, found.member_scores, chain.weights.tolist(), strict=True
-        )
-    }
-    missing = [classes[i] for i in found.classes_without_support]
-    blend = ", ".join(f"{name} {item['weight']:.2f}" for name, item in members.items())
-    low, high = found.interval.low, found.interval.high
-    sentence = (
-        f"{found.metric} {found.score:.4f} cross-fitted (95 % interval {low:.4f}–{high:.4f}, "
-        f"{found.n} images in {found.groups} groups; in-sample {found.in_sample:.4f}, "
-        f"optimism {found.optimism:.4f}; {len(missing)} classes without support). "
-        f"T {chain.temperature:.2f}, weights {blend} ({chain.candidate.pool}), rule {chain.rule.name}. "
-        f"Folds {folds.digest}."
-    )
-    return {
-        "metric": found.metric,
-        "cross_fitted": found.score,
-        "in_sample": found.in_sample,
-        "optimism": found.optimism,
-        "interval": [low, high],
-        "standard_error": found.standard_error,
-        "n": found.n,
-        "groups": found.groups,
-        "classes_without_support": missing,
-        "members": members,
-        "rule": chain.rule.name,
-        "folds_digest": folds.digest,
-        "all_metrics": all_metrics(targets[scored], found.probs[scored], found.predictions[scored]),
-        "sentence": sentence,
-        "submission": "",
-    }
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

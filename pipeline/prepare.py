@@ -67,7 +67,7 @@ def run(config: Config, options: argparse.Namespace) -> None:
     if why is None and not options.verify:
         terminal.stage(STAGE, "up to date")
         return
-    terminal.stage(STAGE, f"{now.table.found} ({why or 'verifying'})")
+    terminal.stage(STAGE, f"{now.table.found}{manifest.because(why or 'verifying')}")
     if config.data.unreadable == "error":
         survey.refuse_missing(now)
     writer.require_space(now.folder, 0, "the cache of decoded images")

@@ -44,7 +44,7 @@ def run(config: Config, options: argparse.Namespace) -> None:
         content = build(config)
         writer.publish_bytes(page, content)
         manifest.publish(_manifest(config), wanted, [page], time.monotonic() - started)
-    terminal.stage(STAGE, f"{page} ({len(content) / 1e6:.1f} MB): {why}")
+    terminal.stage(STAGE, f"{page}, {len(content) / 1e6:.1f} MB{manifest.because(why)}")
 
 
 def expected(config: Config) -> manifest.Expected:

@@ -1,5 +1,6 @@
 """What several test modules share: one tiny competition, run through the chain once."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -9,18 +10,26 @@ from tests import tiny
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the tiny competition after the whole chain; nobody may change it."""
-    folder = tmp_path_factory.mktemp("finished")
-    config = tiny.configure(folder)
-    for stage in tiny.CHAIN:
-        tiny.run(stage, config)
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the whole chain in a folder of its own."""
+    folder = tmp_path_factory.mktemp("built")
+    with contextlib.chdir(folder):
+        for stage in tiny.CHAIN:
+            tiny.run(stage, tiny.configure(folder))
     return folder
 
 
 @pytest.fixture
-def competition(finished: Path, tmp_path: Path) -> Path:
-    """Return a copy of it to change."""
+def finished(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Go to the folder of the tiny competition after the whole chain; nobody may change it."""
+    monkeypatch.chdir(built)
+    return built
+
+
+@pytest.fixture
+def competition(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Go to a copy of it, to be changed."""
     folder = tmp_path / "copy"
-    shutil.copytree(finished, folder)
+    shutil.copytree(built, folder)
+    monkeypatch.chdir(folder)
     return folder

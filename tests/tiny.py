@@ -2,6 +2,9 @@
 
 import argparse
 import importlib
+import json
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import manifest
+from pipeline.artifacts import manifest, paths
 from pipeline.artifacts.jobs import Job, find_jobs
 from pipeline.config import Config, resolve
 
@@ -35,13 +38,17 @@ MEMBERS = [
 
 
 def configure(folder: Path, changes: Mapping[str, Any] | None = None, members: Any = MEMBERS) -> Config:
-    """Return the configuration of the competition in `folder`; `changes` are nested tables."""
+    """Return the configuration of the competition in `folder`; `changes` are nested tables.
+
+    Its paths are relative, as a user's are: a competition may be moved as a whole.
+    """
+    names = ("data", "runs", "folds", "submissions")
     raw = {
         "data": {"name": "tiny", "unreadable": "skip", "drawn": {"classes": 3, "images": 60}},
         "cache": {"workers": 1},
         "folds": {"count": 2},
         "predict": {"batch": 16},
-        "paths": {name: str(folder / name) for name in ("data", "runs", "folds", "submissions")},
+        "paths": {name: os.path.relpath(folder / name) for name in names},
         "train": RECIPE,
         "members": members,
     }
@@ -69,6 +76,21 @@ def rewrite_oof(job: Job, **changes: np.ndarray) -> None:
     manifest.publish(job.oof_manifest, job.oof, [path, job.file("metrics.json")], 1.0)
 
 
+def flip_unseen(path: Path, start: int) -> None:
+    """Flip a bit of a file as a bad disk does: size, time and inode stay those of every manifest beside it."""
+    sha256, data = manifest.file_sha256(path), bytearray(path.read_bytes())
+    data[start] ^= 1
+    with path.open("r+b") as stream:
+        stream.write(data)
+    status = path.stat()
+    for recorded in path.parent.glob("*manifest.json"):
+        content = json.loads(recorded.read_bytes())
+        for record in (*content["inputs"].values(), *content["outputs"].values()):
+            if record["sha256"] == sha256:
+                record |= {"mtime_ns": status.st_mtime_ns, "inode": status.st_ino}
+        recorded.write_text(json.dumps(content))
+
+
 def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
     """Return what tells whether a file was touched, for every file."""
     found = {str(path): path.stat() for path in folder.rglob("*") if path.is_file()}
@@ -86,7 +108,6 @@ def held_elsewhere(path: Path) -> Iterator[Popen]:
         assert child.stdout is not None
         assert child.stdout.readline() == b"held\n"
         yield child
-        child.communicate()
 
 
 @dataclass
@@ -108,3 +129,13 @@ class Pictures:
     def pixels(self, row: int) -> np.ndarray:
         self.reads.append(row)
         return self.images[row]
+
+
+def without_test(folder: Path) -> Config:
+    """Take the test images away, as in a competition that has none yet; return the configuration."""
+    config = configure(folder)
+    root = paths.data_root(config)
+    shutil.rmtree(root / "test")
+    (root / "sample_submission.csv").unlink()
+    run("prepare", config)
+    return config

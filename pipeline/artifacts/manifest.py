@@ -13,6 +13,7 @@ from pipeline.artifacts import writer
 from pipeline.errors import DataError
 
 SCHEMA = 1
+NOT_DONE = "not done yet"
 LIBRARIES = ("foldblend", "torch", "torchvision", "timm", "albumentations", "opencv-python-headless",
              "pillow", "numpy", "pandas", "scipy", "scikit-learn")  # fmt: skip
 
@@ -38,7 +39,7 @@ def stale(path: Path, expected: Expected) -> str | None:
     """
     found = read(path)
     if found is None:
-        return "not done yet"
+        return NOT_DONE
     if (found["stage"], found["version"]) != (expected.stage, expected.version):
         return f"made by version {found['version']} of {found['stage']}, now {expected.version}"
     wanted = json.loads(_dump(expected.config))
@@ -51,6 +52,15 @@ def stale(path: Path, expected: Expected) -> str | None:
     files = [(expected.inputs[name], record) for name, record in found["inputs"].items()]
     files += [(path.parent / name, record) for name, record in found["outputs"].items()]
     return next((reason for file, record in files if (reason := _changed(file, record))), None)
+
+
+def because(why: str) -> str:
+    """Say in brackets why something runs again; nothing where it runs for the first time.
+
+    >>> because("folds.seed changed from 0 to 1"), because(NOT_DONE)
+    (' (folds.seed changed from 0 to 1)', '')
+    """
+    return "" if why == NOT_DONE else f" ({why})"
 
 
 def publish(

@@ -23,18 +23,17 @@ def write_submission(
     ids: Sequence[str],
     labels: np.ndarray,
     probs: np.ndarray,
-    oof_shares: Sequence[float],
     scores: dict[str, Any],
 ) -> dict[str, Any]:
     """Publish submissions/NAME-DIGEST8.csv and return what scores.json adds: its path, rows, expected range.
 
-    labels int [n] and probs float [n, C] are in the order of `ids`, oof_shares [C] how often each class was
-    predicted on OOF rows. The drawn sample is scored against its
+    labels int [n] and probs float [n, C] are in the order of `ids`, `scores` is the content of
+    scores.json so far. The drawn sample is scored against its
     hidden solution and gets its ledger line. Raises DataError, with all faults, for a file that isn't valid.
     """
     form, sample = submission_form(config, classes, ids)
     data = render(form, ids, labels, probs)
-    verdict = check_submission(data, form, oof_shares, sample.read_bytes() if sample else None)
+    verdict = check_submission(data, form, scores["oof_shares"], sample.read_bytes() if sample else None)
     if verdict.faults:
         raise DataError("the submission isn't valid:\n" + "\n".join(verdict.faults))
     for text in verdict.warnings:
