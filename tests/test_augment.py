@@ -1,4 +1,4 @@
-"""Augmentation: a draw's key decides its bytes; recipes give training images of any picture, or say why not."""
+"""Augmentation: a draw's key decides its bytes; recipes take any picture, or say why not."""
 
 import numpy as np
 import pytest

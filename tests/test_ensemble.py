@@ -1,4 +1,4 @@
-"""The ensemble stage: OOF rows joined by id, what doesn't fit refused by name, scores and a submission in form."""
+"""The ensemble stage: OOF rows joined by id, what doesn't fit refused, the submission in form."""
 
 import csv
 import json
@@ -75,10 +75,8 @@ def test_members_are_scored_by_their_own_rows(finished):
 def test_the_submission_has_the_samples_rows_in_its_order(finished):
     config = tiny.configure(finished)
     scores = scores_of(config)
-    with open(scores["submission"], newline="") as stream:
-        header, *rows = csv.reader(stream)
-    with open(paths.data_root(config) / "sample_submission.csv", newline="") as stream:
-        sample = list(csv.reader(stream))
+    header, *rows = csv.reader(Path(scores["submission"]).read_text().splitlines())
+    sample = list(csv.reader((paths.data_root(config) / "sample_submission.csv").read_text().splitlines()))
     assert [header[0], *(row[0] for row in rows)] == [row[0] for row in sample]
     assert header == sample[0]
     with np.load(paths.ensemble(config) / "test.npz") as test:

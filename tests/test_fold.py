@@ -95,6 +95,8 @@ def test_stopped_and_run_again_gives_the_same_bits(name, finished, tmp_path):
     # the first step, within an epoch, the end of an epoch, the one before the last
     assert stopped.through([1, steps - 1, steps, steps + 1, 2 * steps, total - 1]) == wanted
     assert stopped.steps == whole.steps == total
+    losses = [[event["loss"] for event in trainer.events("epoch")] for trainer in (whole, stopped)]
+    assert losses[0] == losses[1]
     starts = [event["step"] for event in stopped.events("start")]
     assert starts == [0, 1, steps - 1, steps, steps + 1, 2 * steps, total - 1]
 
@@ -220,6 +222,8 @@ def test_bfloat16_trains_and_resumes(finished, tmp_path):
     assert stopped.through([2]) == whole()
 
 
-def test_float16_resumes_with_its_scale(finished, tmp_path):
+def test_float16_resumes_with_its_scale(finished, tmp_path, monkeypatch):
+    plain = torch.nn.CrossEntropyLoss()
+    monkeypatch.setattr(fold, "build_loss", lambda train: lambda *pair: 1000 * plain(*pair))  # overflows
     whole, stopped = (Trainer(finished, tmp_path / x, dtype="float16") for x in ("whole", "stopped"))
     assert stopped.through([2, 5]) == whole()

@@ -9,7 +9,14 @@ from pipeline.config import Train
 from pipeline.dataset.loader import predict_loader
 from pipeline.errors import UsageError
 from pipeline.learn import checkpoint
-from pipeline.learn.inference import Predictor, build_predictor, frame_of, load_weights, normalisation, predict_probs
+from pipeline.learn.inference import (
+    Predictor,
+    build_predictor,
+    frame_of,
+    load_weights,
+    normalisation,
+    predict_probs,
+)
 from pipeline.learn.models import build_model
 from pipeline.learn.runtime import Choice, Runtime
 from pipeline.learn.tta import VIEWS
@@ -114,6 +121,7 @@ def test_bfloat16_gives_float32_probabilities_nearby():
     found = predict([build_predictor(model(), TRAIN, half)], pictures())
     assert found.dtype == np.float32
     assert 0 < np.abs(found - exact).max() < 0.05
+    assert np.abs(found.sum(axis=3) - 1).max() < 1e-5
 
 
 def test_progress_counts_the_images():

@@ -20,22 +20,25 @@ def hang_up():
     signal.signal(signal.SIGHUP, before)
 
 
+def work(*steps):
+    with interrupt.caught():
+        for step in steps:
+            step()
+
+
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_first_signal_asks_and_the_blocks_end_obeys(number):
-    after = None
-    with pytest.raises(Interrupted) as caught, interrupt.caught():
-        assert interrupt.requested() is None
-        signal.raise_signal(number)
-        after = interrupt.requested()
-    assert after == number
+    seen = [interrupt.requested()]
+    with pytest.raises(Interrupted) as caught:
+        work(lambda: signal.raise_signal(number), lambda: seen.append(interrupt.requested()))
+    assert seen == [None, number]
     assert caught.value.exit_code == 128 + number
     assert interrupt.requested() is None
 
 
 def test_what_the_block_raises_stands():
-    with pytest.raises(KeyError), interrupt.caught():
-        signal.raise_signal(signal.SIGTERM)
-        raise KeyError
+    with pytest.raises(KeyError):
+        work(lambda: signal.raise_signal(signal.SIGTERM), lambda: {}["missing"])
 
 
 def test_before_and_after_a_signal_does_what_it_did():

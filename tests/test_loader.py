@@ -1,4 +1,4 @@
-"""Batches: every row once an epoch, whatever the workers and wherever training goes on; exact central crops."""
+"""Batches: every row once an epoch, whatever the workers and wherever it goes on; exact central crops."""
 
 import numpy as np
 import pytest

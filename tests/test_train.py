@@ -1,4 +1,4 @@
-"""The training stage: only what is chosen and not up to date, each fold by one process, and no training twice."""
+"""The training stage: only what is chosen and stale, a fold by one process, nothing twice."""
 
 import json
 import shutil
@@ -42,8 +42,8 @@ def test_what_a_fold_leaves_behind(finished):
     folds = load_folds(config)
     for job in find_jobs(config):
         assert {path.name for path in job.folder.iterdir()} == {
-            "log.jsonl", "model.safetensors", "model.manifest.json", "oof.npz", "metrics.json", "manifest.json",
-            "test.npz", "test.manifest.json", "lock"}  # fmt: skip
+            "log.jsonl", "model.safetensors", "model.manifest.json", "oof.npz", "metrics.json",
+            "manifest.json", "test.npz", "test.manifest.json", "lock"}  # fmt: skip
         oof = predictions.load(job.file("oof.npz"), list(np.unique(folds.labels)), folds.digest)
         held_out = [folds.ids[i] for i in np.flatnonzero(folds.fold_of == job.fold)]
         assert sorted(oof.ids.tolist()) == sorted(held_out)
@@ -167,6 +167,27 @@ def test_a_fold_that_is_held_is_waited_for_otherwise(competition, capsys, monkey
     assert is_done(config, "a", 0)
     assert is_done(config, "b", 1)
     assert capsys.readouterr().out.count(f"waiting: fold 0 of a is held by pid {child.pid}") == 1
+
+
+def test_a_fold_that_another_process_finished_is_not_trained_again(competition, monkeypatch):
+    config = tiny.configure(competition)
+    job = tiny.job_of(config, "a", 0)
+    aside = job.run_folder / "aside"
+    job.folder.rename(aside)
+    with tiny.held_elsewhere(job.lock_file) as child:
+
+        def finish(seconds):
+            for path in aside.iterdir():
+                if path.name != "lock":
+                    shutil.copy2(path, job.folder)
+            child.stdin.close()
+            child.wait()
+
+        monkeypatch.setattr(time, "sleep", finish)
+        tiny.run("train", config)
+    for path in (job.file("model.safetensors"), job.oof_manifest):
+        assert path.stat().st_mtime_ns == (aside / path.name).stat().st_mtime_ns
+    assert is_done(config, "a", 0)
 
 
 def test_waiting_can_be_stopped(competition, monkeypatch):

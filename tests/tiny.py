@@ -77,7 +77,7 @@ def rewrite_oof(job: Job, **changes: np.ndarray) -> None:
 
 
 def flip_unseen(path: Path, start: int) -> None:
-    """Flip a bit of a file as a bad disk does: size, time and inode stay those of every manifest beside it."""
+    """Flip a bit of a file as a bad disk does: the manifests beside it don't see it."""
     sha256, data = manifest.file_sha256(path), bytearray(path.read_bytes())
     data[start] ^= 1
     with path.open("r+b") as stream:

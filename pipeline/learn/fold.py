@@ -194,12 +194,8 @@ def _restore(
         i, field = name.split(".")
         parameter = parameters[int(i)]
         # In the parameter's own memory format: the fused optimizer walks all of them in one order.
-        slot = (
-            torch.empty_like(value, device=parameter.device)
-            if field == "step"
-            else torch.empty_like(parameter)
-        )
-        optimizer.state[parameter][field] = slot.copy_(value)
+        like = value.to(parameter.device) if field == "step" else parameter
+        optimizer.state[parameter][field] = torch.empty_like(like).copy_(value)
     if saved["scaler"]:
         scaler.load_state_dict(saved["scaler"])
 
