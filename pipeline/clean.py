@@ -38,7 +38,7 @@ def run(config: Config, options: argparse.Namespace) -> None:
 def _unreferenced(config: Config) -> Iterator[tuple[Path, str]]:
     kept = {job.run_folder for job in find_jobs(config)} if can_find_jobs(config) else None
     for folder in sorted(paths.competition(config).glob("*-*")):
-        is_run = (folder / "environment.json").exists()
+        is_run = (folder / "environment.lock").exists()
         if is_run and kept is not None and folder not in kept and not _is_busy(folder):
             yield folder, "a run of another recipe, member or split"
     scores = manifest.read_json(paths.ensemble(config) / "scores.json") or {}

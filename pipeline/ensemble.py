@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import terminal
-from pipeline.artifacts import manifest, paths, predictions, state, writer
+from pipeline.artifacts import lock, manifest, paths, predictions, state, writer
 from pipeline.artifacts.jobs import Job, can_find_jobs, find_jobs, has_test
 from pipeline.artifacts.manifest import Expected
 from pipeline.artifacts.state import State
@@ -55,7 +55,8 @@ def run(config: Config, options: argparse.Namespace) -> None:
     else:
         if _manifest(config).exists():
             terminal.stage(STAGE, f"again: {why}")
-        _blend(config, jobs)
+        with lock.hold(paths.competition(config) / "ensemble.lock", "blending"):
+            _blend(config, jobs)
     scores = json.loads((paths.ensemble(config) / "scores.json").read_bytes())
     _tell(config, scores)
     if options.submit and scores["submission"]:

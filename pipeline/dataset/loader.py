@@ -75,11 +75,12 @@ class TrainImages(Dataset):
 
     def __init__(self, cache: Cache, targets: np.ndarray, train: Train, fold: int):
         self.cache, self.targets, self.train, self.fold = cache, targets, train, fold
+        self.ids = cache.table["id"].tolist()
         self.transform = build_augment(train.augment, train.size)
 
     def __getitem__(self, item: tuple[int, int]) -> tuple[torch.Tensor, int]:
         epoch, row = item
-        draw = key(self.train.seed, "augment", self.fold, epoch, row)
+        draw = key(self.train.seed, "augment", self.fold, epoch, self.ids[row])
         pixels = augment(self.transform, self.cache.pixels(row), draw)
         wanted = (self.train.size, self.train.size, 3)
         if pixels.dtype != np.uint8 or pixels.shape != wanted:

@@ -1,6 +1,5 @@
 """One fold's training: the loop, top to bottom. Killed anywhere and run again, it gives the same bits."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from pipeline import interrupt
-from pipeline.artifacts import writer
+from pipeline.artifacts import training_log, writer
 from pipeline.config import Config, Member
 from pipeline.dataset.cache import Cache
 from pipeline.dataset.loader import count_steps, epoch_batches, predict_loader, train_loader
@@ -73,6 +72,7 @@ def train_fold(  # noqa: PLR0915
     loss_of = build_loss(train)
     scaler = torch.amp.GradScaler(torch.device(runtime.device).type, enabled=choice.dtype == "float16")
 
+    log = folder / "log.jsonl"
     sums = {"loss": 0.0, "images": 0, "seconds": 0.0}
     saved = checkpoint.load(folder, identity)
     first = 0
@@ -81,8 +81,8 @@ def train_fold(  # noqa: PLR0915
         _restore(saved, model, ema, optimizer, scaler)
     else:
         writer.require_space(folder, _needed_bytes(model), f"the checkpoints of {member.name} fold {k}")
-        writer.remove(folder / "log.jsonl")
-    _log(folder, "start", step=first, steps=total, ema=ema is not None, rows=len(data.train_rows))
+        writer.remove(log)
+    training_log.append(log, "start", step=first, steps=total, ema=ema is not None, rows=len(data.train_rows))
 
     loader = train_loader(data.cache, data.train_rows, data.targets, train, k, first, runtime.workers)
     ticked = saved_at = time.monotonic()
@@ -96,19 +96,20 @@ def train_fold(  # noqa: PLR0915
         images = runtime.inputs(pixels, mean, std)
         with runtime.autocast(choice.dtype):
             loss = loss_of(model(images), targets.to(runtime.device, non_blocking=True))
-        value = loss.item()
-        if not np.isfinite(value):
-            rows = epoch_batches(data.train_rows, train.batch, train.seed, k, epoch)[position]
-            ids = data.cache.table["id"].iloc[rows].tolist()
-            _log(folder, "not finite", step=step, loss=str(value), ids=ids)
-            raise ResourceError(
-                f"{member.name} fold {k}: the loss is {value} at step {step + 1} (epoch {epoch + 1}). "
-                f"A lower train.lr (now {train.lr}), more train.warmup_epochs or train.dtype=float32 help."
-            )
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
-        if train.clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm or float("inf"))
+        value, norm_value = torch.stack([loss.detach().float(), norm.float()]).tolist()
+        # In float16 a gradient may overflow: the scaler passes that step and lowers its scale.
+        if not np.isfinite(value) or not (np.isfinite(norm_value) or scaler.is_enabled()):
+            rows = epoch_batches(data.train_rows, train.batch, train.seed, k, epoch)[position]
+            ids = data.cache.table["id"].iloc[rows].tolist()
+            training_log.append(log, "not finite", step=step, loss=str(value), norm=str(norm_value), ids=ids)
+            raise ResourceError(
+                f"{member.name} fold {k}: the loss is {value}, its gradient's norm {norm_value}, at step "
+                f"{step + 1} (epoch {epoch + 1}). A lower train.lr (now {train.lr}), more "
+                "train.warmup_epochs or train.dtype=float32 help."
+            )
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
@@ -123,9 +124,18 @@ def train_fold(  # noqa: PLR0915
         watch(Step(epoch + 1, position + 1, steps, speed, sums["loss"] / sums["images"]))
         if position + 1 == steps:
             look = _look(ema or model, config, member, data, runtime, epoch)
-            loss_of_epoch = sums["loss"] / sums["images"]
-            _log(folder, "epoch", epoch=epoch + 1, epochs=train.epochs, loss=loss_of_epoch, lr=lr,
-                 images_per_second=round(speed, 1), seconds=round(sums["seconds"], 2), **look)  # fmt: skip
+            training_log.append(
+                log,
+                "epoch",
+                epoch=epoch + 1,
+                epochs=train.epochs,
+                lr=lr,
+                loss=sums["loss"] / sums["images"],
+                images=sums["images"],
+                seconds=round(sums["seconds"], 2),
+                images_per_second=round(speed, 1),
+                **look,
+            )
             sums = {"loss": 0.0, "images": 0, "seconds": 0.0}
             model.train()
         ticked = time.monotonic()
@@ -140,7 +150,7 @@ def train_fold(  # noqa: PLR0915
                     f"{member.name} fold {k}: {why}; saved after step {step + 1} of {total}: run it again.",
                     interrupt.requested() or 15,
                 )
-    _log(folder, "end", step=total)
+    training_log.append(log, "end", step=total)
     return (ema or model).eval()
 
 
@@ -204,7 +214,3 @@ def _needed_bytes(model: nn.Module) -> int:
     """Return what a fold needs on the disk: two generations and the one being written, then the model."""
     size = sum(value.nbytes for value in model.state_dict().values())
     return size * (3 * len(("model", "ema", "exp_avg", "exp_avg_sq")) + 1)
-
-
-def _log(folder: Path, event: str, **fields: object) -> None:
-    writer.append_line(folder / "log.jsonl", json.dumps({"event": event, **fields}))

@@ -1,23 +1,29 @@
 """One job of the training stage: train a fold and publish the model, predict its held-out rows."""
 
+import contextlib
 import dataclasses
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from torch import nn
 
 from pipeline import terminal
 from pipeline.artifacts import manifest, paths, predictions, writer
 from pipeline.artifacts.jobs import Job
+from pipeline.artifacts.training_log import read_epochs
 from pipeline.config import Config
 from pipeline.dataset.cache import Cache, open_cache
 from pipeline.dataset.folds_file import Folds, load_folds
-from pipeline.dataset.loader import predict_loader, rows_of
+from pipeline.dataset.loader import count_steps, predict_loader, rows_of
+from pipeline.errors import ResourceError
 from pipeline.learn import checkpoint
 from pipeline.learn.fold import FoldData, Step, Watch, train_fold
 from pipeline.learn.inference import build_predictor, frame_of, load_weights, predict_probs
+from pipeline.learn.optim import EMA_LEAST_STEPS
 from pipeline.learn.run_record import RunRecord, initial_model, open_run
 from pipeline.learn.runtime import Runtime, build_runtime
 from pipeline.score.metrics import METRICS, find_metric
@@ -68,11 +74,12 @@ def train_job(work: Work, job: Job, why: str) -> None:
         terminal.stage("train", f"{name} again: {why}")
     if member.name not in work.records:
         work.records[member.name] = open_run(work.config, member, job.run_folder, len(work.classes))
+        _tell_ema(work, job)
     record = work.records[member.name]
     runtime = build_runtime(member.train, record.choice)
     model_file = job.file("model.safetensors")
     if manifest.stale(job.model_manifest, job.model):
-        with terminal.progress("train") as line:
+        with terminal.progress("train") as line, _memory_errors(job):
             model = train_fold(
                 work.config,
                 member,
@@ -91,8 +98,28 @@ def train_job(work: Work, job: Job, why: str) -> None:
     else:
         model = initial_model(member, record.source, len(work.classes))
         load_weights(model, manifest.verified_bytes(model_file, job.model_manifest))
-    _predict_oof(work, job, model, runtime, record, started)
+    _predict_oof(work, job, model, runtime, record)
     checkpoint.remove(job.folder)
+
+
+def _tell_ema(work: Work, job: Job) -> None:
+    train = job.member.train
+    steps = train.epochs * count_steps(int((work.folds.fold_of != job.fold).sum()), train.batch)
+    if train.ema and steps < EMA_LEAST_STEPS:
+        text = f"{job.member.name}: {steps} steps a fold are too few for averaged weights (EMA): off"
+        terminal.stage("train", text)
+
+
+@contextlib.contextmanager
+def _memory_errors(job: Job) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        train = job.member.train
+        raise ResourceError(
+            f"{job.member.name} fold {job.fold}: out of memory on {train.batch} images of {train.size} px "
+            f"through {job.member.model}: a smaller train.batch or train.size needs less."
+        ) from error
 
 
 def _fold_data(work: Work, k: int) -> FoldData:
@@ -100,9 +127,7 @@ def _fold_data(work: Work, k: int) -> FoldData:
     return FoldData(work.cache, work.targets, len(work.classes), work.rows[~held_out], work.rows[held_out])
 
 
-def _predict_oof(
-    work: Work, job: Job, model: nn.Module, runtime: Runtime, record: RunRecord, started: float
-) -> None:
+def _predict_oof(work: Work, job: Job, model: nn.Module, runtime: Runtime, record: RunRecord) -> None:
     config, frame = work.config, frame_of(job.member.train)
     held_out = np.flatnonzero(work.folds.fold_of == job.fold)
     rows = work.rows[held_out]
@@ -119,23 +144,21 @@ def _predict_oof(
         work.folds.digest,
     )
     predictions.save(job.file("oof.npz"), found)
-    metrics = _metrics(work, job, record, probs.mean(axis=0, dtype=np.float64), work.targets[rows], started)
+    metrics = _metrics(work, job, record, probs.mean(axis=0, dtype=np.float64), work.targets[rows])
     writer.publish_bytes(job.file("metrics.json"), json.dumps(metrics, indent=1).encode())
     outputs = [job.file("oof.npz"), job.file("metrics.json")]
     manifest.publish(job.oof_manifest, job.oof, outputs, metrics["seconds"], {"score": metrics["score"]})
     shown = f"{metrics['metric']} {metrics['score']:.4f}   log-loss {metrics['log_loss']:.4f}"
-    speed = (
-        f"{metrics['images_per_second']:.0f} images/s" if metrics["images_per_second"] else "predicted again"
-    )
-    took = terminal.duration(metrics["seconds"])
-    terminal.stage("train", f"{job.member.name:<12} fold {job.fold}   {shown}   {took:<12} {speed}")
+    took = f"{terminal.duration(metrics['seconds']):<12} {metrics['images_per_second']:.0f} images/s"
+    terminal.stage("train", f"{job.member.name:<12} fold {job.fold}   {shown}   {took}")
 
 
-def _metrics(
-    work: Work, job: Job, record: RunRecord, probs: np.ndarray, targets: np.ndarray, started: float
-) -> dict:
+def _metrics(work: Work, job: Job, record: RunRecord, probs: np.ndarray, targets: np.ndarray) -> dict:
     metric = find_metric(work.config.data.metric)
     labels, count = probs.argmax(axis=1), len(work.classes)
+    # From the log, since a fold may have been trained in several sessions.
+    epochs = read_epochs(job.file("log.jsonl"))
+    images, seconds = (sum(epoch[name] for epoch in epochs) for name in ("images", "seconds"))
     return {
         "member": job.member.name,
         "fold": job.fold,
@@ -146,8 +169,8 @@ def _metrics(
         "images": len(targets),
         "epochs": job.member.train.epochs,
         "weights_source": record.source.name,
-        "images_per_second": round(work.speeds.get(job.member.name, 0.0), 1),
-        "seconds": round(time.monotonic() - started, 2),
+        "images_per_second": round(images / max(seconds, 1e-9), 1),
+        "seconds": round(seconds, 2),
     }
 
 

@@ -54,6 +54,7 @@ def build_runtime(train: Train, choice: Choice) -> Runtime:
     """Set torch's threads to the recorded number and find the device; raises UsageError without it."""
     set_threads(choice)
     device = find_device(train.device)
+    torch.backends.cudnn.deterministic = True  # the same bits on the same GPU
     workers = train.workers
     if workers < 0:
         workers = (os.cpu_count() or 1) if device.startswith("cuda") else 0

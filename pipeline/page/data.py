@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.artifacts import manifest, paths, predictions
 from pipeline.config import Config
 from pipeline.errors import DataError
-from pipeline.page.runs import MemberRun, read_json, read_runs
+from pipeline.page.runs import MemberRun, read_runs
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Content:
 def gather(config: Config) -> Content:
     """Read every file of the competition that the page needs and that exists."""
     missing: dict[str, str] = {}
-    folds = read_json(paths.folds_record(config))
+    folds = manifest.read_json(paths.folds_record(config)) or {}
     ensemble = paths.ensemble(config)
-    scores = read_json(ensemble / "scores.json")
+    scores = manifest.read_json(ensemble / "scores.json") or {}
     if not scores:
         missing["scores"] = "There is no ensemble yet: python -m pipeline.ensemble"
     record = manifest.read(paths.cache_manifest(config)) or {}
@@ -60,7 +60,7 @@ def gather(config: Config) -> Content:
         metric=str(scores.get("metric", config.data.metric)),
         classes=classes,
         scores=scores,
-        weights=read_json(ensemble / "weights.json"),
+        weights=manifest.read_json(ensemble / "weights.json") or {},
         folds=folds,
         runs=read_runs(config, str(folds.get("digest", ""))),
         images=images,

@@ -1,11 +1,10 @@
 """What the runs left behind, as plain values: scores, times and learning curves of each member's folds."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import paths
+from pipeline.artifacts import manifest, paths
+from pipeline.artifacts.training_log import read_epochs
 from pipeline.config import Config, Member
 from pipeline.page.escape import finite
 
@@ -57,39 +56,13 @@ def read_runs(config: Config, folds_digest: str) -> list[MemberRun]:
     return [MemberRun(member, _read_folds(config, member, folds_digest)) for member in config.members]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON file's object; {} where the file is missing or holds something else."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def read_epochs(path: Path) -> list[dict[str, Any]]:
-    """Return the epochs of a log.jsonl in order; of one done twice (after a stop) the last line counts."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return []
-    epochs: dict[int, dict[str, Any]] = {}
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and event.get("event") == "epoch" and isinstance(event.get("epoch"), int):
-            epochs[event["epoch"]] = event
-    return [epochs[number] for number in sorted(epochs)]
-
-
 def _read_folds(config: Config, member: Member, folds_digest: str) -> list[FoldResult]:
     if not folds_digest:
         return []
     run = paths.run(config, member, folds_digest)
     folders = [(k, paths.fold(run, k)) for k in range(config.folds.count)]
     found = [
-        FoldResult(k, read_json(folder / "metrics.json"), read_epochs(folder / "log.jsonl"))
+        FoldResult(k, manifest.read_json(folder / "metrics.json") or {}, read_epochs(folder / "log.jsonl"))
         for k, folder in folders
     ]
     return [fold for fold in found if fold.metrics or fold.epochs]
