@@ -204,7 +204,11 @@ def _nan_gradient(logits, targets):
 def test_what_isnt_finite_stops_before_its_step(bad, words, finished, tmp_path, monkeypatch):
     trainer = Trainer(finished, tmp_path, checkpoint_minutes=1e-9)
     losses = iter([torch.nn.functional.cross_entropy] * 3 + [bad])
-    monkeypatch.setattr(fold, "build_loss", lambda train: lambda *pair: next(losses)(*pair))
+
+    def loss(logits, targets):
+        return next(losses)(logits, targets)
+
+    monkeypatch.setattr(fold, "build_loss", lambda train: loss)
     with pytest.raises(ResourceError, match=rf"m fold 0: .*{words}.*at step 4 .*train\.lr") as caught:
         trainer()
     assert caught.value.exit_code == 5
