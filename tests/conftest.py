@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
+from tests import no_network, tiny
+
+no_network.cut_off()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """The whole chain as a user runs it: killed anywhere and run again, it ends with the same bytes."""
 
 import hashlib
+import json
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,11 @@ def test_the_chain_ends_with_scores_a_submission_and_a_report(undisturbed: Path)
     assert list((undisturbed / "submissions").glob("tiny-*.csv"))
     assert (undisturbed / "runs/tiny/report.html").stat().st_size > 100_000
     assert len((undisturbed / "runs/tiny/ledger.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_network_is_cut_off() -> None:
+    with pytest.raises(AssertionError, match="need no network"):
+        socket.create_connection(("192.0.2.1", 80), timeout=1)
 
 
 def test_a_second_run_changes_no_file(undisturbed: Path) -> None:
@@ -198,8 +205,6 @@ def test_a_mistake_gets_one_message(
 
 
 def _with_hash_of(manifest: Path, path: Path) -> str:
-    import json
-
     content = json.loads(manifest.read_text())
     status = path.stat()
     content["outputs"][path.name] = {

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import no_network
+
 PRELOAD = ["tests.warm_imports"]
 TIMEOUT_SECONDS = 120
 
@@ -58,6 +60,7 @@ def _child(module: str, arguments: list[str], folder: str, log: str, kill: KillA
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
     sys.argv = [module, *arguments]
+    no_network.cut_off()
     if kill is not None:
         _arm(kill)
     try:

@@ -9,5 +9,6 @@ import pipeline.dataset.sample
 import pipeline.learn.job
 import pipeline.page.build
 import pipeline.score.crossfit
+from tests import no_network
 
-__all__ = ["pandas", "pipeline", "pyarrow", "sklearn", "timm"]
+__all__ = ["no_network", "pandas", "pipeline", "pyarrow", "sklearn", "timm"]
