@@ -10,13 +10,16 @@ One stage (with the earlier ones that are missing): python -m pipeline.STAGE
 """
 
 import argparse
+import dataclasses
 import importlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
 from pipeline import command, terminal
+from pipeline.artifacts import writer
 from pipeline.artifacts.state import State
 from pipeline.config import Config, parse_override
 from pipeline.errors import UsageError
@@ -63,23 +66,38 @@ def _run_all(config: Config, options: argparse.Namespace) -> None:
     before = _states(config)
     status.show(before)
     for name in STAGES:
-        _run(name, config, submit=options.submit)
+        _run(name, config)
     after = _states(config)
     if after != before:
         status.show(after)
     _tell_overrides(options)
+    if options.submit:
+        _module("ensemble").send(config)
 
 
-def _run(name: str, config: Config, submit: bool = False) -> None:
+def _run(name: str, config: Config) -> None:
     stage = _module(name)
     parser = argparse.ArgumentParser()
     stage.add_arguments(parser)
-    options = parser.parse_args(["--submit"] if submit and name == "ensemble" else [])
-    stage.run(config, options)
+    stage.run(config, parser.parse_args([]))
 
 
 def _states(config: Config) -> list[State]:
-    return [state for name in STAGES for state in _module(name).states(config)]
+    """Return all stages' states; what stands on something that isn't done isn't done either."""
+    states: list[State] = []
+    for name in STAGES:
+        own = _module(name).states(config)
+        waits = name != "submit" and any(state.state != "done" for state in states if state.stage != "submit")
+        states += [_waiting(state) if waits else state for state in own]
+    return states
+
+
+def _waiting(state: State) -> State:
+    return (
+        dataclasses.replace(state, state="stale", why="earlier stages first")
+        if state.state == "done"
+        else state
+    )
 
 
 def _module(name: str) -> ModuleType:
@@ -87,8 +105,11 @@ def _module(name: str) -> ModuleType:
 
 
 def _check(config: Config) -> None:
+    """Refuse before any work what would stop it later: an unknown metric, folders that can't be written."""
     from pipeline.score.metrics import find_metric
 
+    for folder in (config.paths.data, config.paths.runs, config.paths.folds, config.paths.submissions):
+        writer.require_space(Path(folder), 0, "what the stages make")
     try:
         find_metric(config.data.metric)
     except ValueError as error:

@@ -54,7 +54,10 @@ def guarded(work: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         terminal.error("stopped (Ctrl-C): the same command goes on where it was.")
         return 130
-    except MemoryError:
+    except (MemoryError, RuntimeError) as fault:
+        # torch's own error for a GPU; torch isn't imported for its name's sake.
+        if not (isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError"):
+            raise
         terminal.error("out of memory: a smaller train.batch, train.size or predict.batch needs less.")
         return 5
     return 0

@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.config_text import explain
 from pipeline.errors import UsageError
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # of folders and files, so never "." or ".."
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 PRESETS = Path(__file__).parent / "presets"
 SAMPLE = "sample"
@@ -42,9 +43,7 @@ class Drawn:
 class Data:
     """[data]: the competition, where its files are and how it scores."""
 
-    name: str = doc(
-        ..., "the competition's name: of its folders, folds and files", pattern=r"^[A-Za-z0-9._-]+$"
-    )
+    name: str = doc(..., "the competition's name: of its folders, folds and files", pattern=NAME)
     root: str = doc("", 'folder of the competition\'s files; "" = the data folder + name')
     layout: Literal["auto", "folders", "table"] = doc("auto", "how images and labels are laid out")
     metric: str = doc("macro-f1", "the competition's metric")
@@ -92,7 +91,9 @@ class Train:
     clip_norm: float = doc(1.0, "gradients above this norm are scaled down; 0 = never", ge=0)
     dropout: float = doc(0.0, "dropout before the classifier", ge=0, lt=1)
     ema: bool = doc(True, "predict with the moving average of the weights (off under 100 steps)")
-    augment: str | tuple[dict[str, Any], ...] = doc("light", "a recipe by name, or Albumentations transforms")
+    augment: Literal["none", "light", "medium"] | tuple[dict[str, Any], ...] = doc(
+        "light", "a recipe by name, or a list of Albumentations transforms with their arguments"
+    )
     seed: int = doc(0, "another seed trains another model", ge=0)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = doc(
         "auto", "autocast in training; auto = timed"
@@ -112,17 +113,20 @@ class Train:
 class Member:
     """[[members]]: one model with its recipe, the ensemble's unit."""
 
-    name: str = doc(..., "the member's name; default: the model's", pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = doc(..., "the member's name; default: the model's", pattern=NAME)
     model: str = doc(..., "any timm architecture", min_length=1)
     weights: str = doc("auto", "auto (hub, package, random), hub, package, random, or a .safetensors file")
     train: Train = doc(Train(), "the recipe")
+
+
+View = Literal["identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose"]
 
 
 @dataclass(frozen=True, config=STRICT)
 class Predict:
     """[predict]: test-time augmentation."""
 
-    views: tuple[str, ...] = doc(("identity", "hflip"), "views of each image, averaged", min_length=1)
+    views: tuple[View, ...] = doc(("identity", "hflip"), "views of each image, averaged", min_length=1)
     batch: int = doc(64, "images a prediction step", ge=1)
 
 
@@ -192,7 +196,9 @@ def resolve(raw: Mapping[str, Any], changes: Mapping[str, Any], source: str) -> 
     if "members" in changes:
         raise UsageError("members can't be overridden on the command line: train.* holds for every member.")
     _merge(tables, changes)
-    members = tables.get("members", [])
+    if not tables.get("members"):
+        raise UsageError(f"{source}: [[members]] is missing: name at least one model to train.")
+    members = tables["members"]
     if isinstance(members, list) and all(isinstance(member, dict) for member in members):
         tables["members"] = [_member(member, own_train, changed_train) for member in members]
     try:
@@ -241,7 +247,7 @@ def recipe(member: Member) -> dict[str, Any]:
     return fields
 
 
-def test_side(train: Train) -> int:
+def predict_side(train: Train) -> int:
     """Return the side in pixels of the images that a member predicts on."""
     return train.test_size or train.size
 
@@ -261,6 +267,8 @@ def _check(config: Config, source: str) -> None:
         raise UsageError(
             f"{source}: two members are called {doubled[0]!r}: give each [[members]] a name of its own."
         )
+    if len(set(config.predict.views)) < len(config.predict.views):
+        raise UsageError(f"{source}: predict.views names a view twice.")
     if config.data.kaggle and config.data.drawn:
         raise UsageError(
             f"{source}: data.drawn draws the sample competition, data.kaggle downloads one: keep one."

@@ -42,7 +42,7 @@ def states(config: Config) -> list[State]:
     """Return the one line of the ensemble."""
     if not can_find_jobs(config) or not all(job.oof_manifest.exists() for job in find_jobs(config)):
         return [state.waiting(STAGE)]
-    return [state.of(_manifest(config), _expected(config))]
+    return [state.of(_manifest(config), _expected(config), lock_file=_lock(config))]
 
 
 def run(config: Config, options: argparse.Namespace) -> None:
@@ -55,22 +55,33 @@ def run(config: Config, options: argparse.Namespace) -> None:
     else:
         if _manifest(config).exists():
             terminal.stage(STAGE, f"again: {why}")
-        with lock.hold(paths.competition(config) / "ensemble.lock", "blending"):
-            _blend(config, jobs)
+        with lock.hold(_lock(config), "blending"):
+            if manifest.stale(_manifest(config), _expected(config)):
+                _blend(config, jobs)
     scores = json.loads((paths.ensemble(config) / "scores.json").read_bytes())
     _tell(config, scores)
-    if options.submit and scores["submission"]:
+    if options.submit:
+        send(config)
+
+
+def send(config: Config) -> None:
+    """Send the ensemble's submission to Kaggle and wait for its score; without a competition, say how to."""
+    submission = json.loads((paths.ensemble(config) / "scores.json").read_bytes())["submission"]
+    if submission and config.data.kaggle:
         from pipeline.leaderboard.send import send_file
 
-        if config.data.kaggle:
-            send_file(config, Path(scores["submission"]))
-        else:
-            terminal.say("Not sent, since data.kaggle names no competition. To send it by hand:")
-            terminal.say(f"  kaggle competitions submit SLUG -f {scores['submission']} -m MESSAGE")
+        send_file(config, Path(submission))
+    elif submission:
+        terminal.say("Not sent, since data.kaggle names no competition. To send it by hand:")
+        terminal.say(f"  kaggle competitions submit SLUG -f {submission} -m MESSAGE")
 
 
 def _manifest(config: Config) -> Path:
     return paths.ensemble(config) / "manifest.json"
+
+
+def _lock(config: Config) -> Path:
+    return paths.competition(config) / "ensemble.lock"
 
 
 def _expected(config: Config) -> Expected:
@@ -84,6 +95,7 @@ def _expected(config: Config) -> Expected:
     fields = {
         "members": [member.name for member in config.members],
         "data.metric": config.data.metric,
+        "paths.submissions": config.paths.submissions,
         "classes": facts["classes_digest"],
         "folds": manifest.folds_digest(paths.folds_record(config)),
     }

@@ -20,7 +20,13 @@ class DataError(PipelineError):
 
 
 class LockedError(PipelineError):
-    """Another process holds the work, or the environment lacks something."""
+    """Another process holds the work."""
+
+    exit_code = 4
+
+
+class UnsuitableError(PipelineError):
+    """The environment lacks something that the work needs."""
 
     exit_code = 4
 

@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import terminal
@@ -30,7 +31,10 @@ def states(config: Config) -> list[State]:
         return [state.waiting(STAGE, member.name) for member in config.members]
     if not has_test(config):
         return []
-    return [state.of(job.test_manifest, job.test, job.member.name, job.fold) for job in find_jobs(config)]
+    held = _lock(config)
+    return [
+        state.of(job.test_manifest, job.test, job.member.name, job.fold, held) for job in find_jobs(config)
+    ]
 
 
 def run(config: Config, options: argparse.Namespace) -> None:
@@ -39,13 +43,21 @@ def run(config: Config, options: argparse.Namespace) -> None:
         terminal.stage(STAGE, "no test images: nothing to predict")
         return
     jobs = find_jobs(config)
-    todo = [job for job in jobs if manifest.stale(job.test_manifest, job.test)]
-    if not todo:
+    if not _stale(jobs):
         terminal.stage(STAGE, f"up to date ({len(jobs)} models)")
         return
-    _check_trained(todo)
-    with lock.hold(paths.competition(config) / "predict.lock", "predicting"):
-        _predict(config, todo)
+    _check_trained(jobs)
+    with lock.hold(_lock(config), "predicting"):
+        if todo := _stale(jobs):
+            _predict(config, todo)
+
+
+def _stale(jobs: Sequence[Job]) -> list[Job]:
+    return [job for job in jobs if manifest.stale(job.test_manifest, job.test)]
+
+
+def _lock(config: Config) -> Path:
+    return paths.competition(config) / "predict.lock"
 
 
 def _check_trained(jobs: Sequence[Job]) -> None:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import terminal
+from pipeline import interrupt, terminal
 from pipeline.artifacts import lock, manifest, paths, writer
 from pipeline.artifacts.state import State, waiting
 from pipeline.config import Config
@@ -71,7 +71,7 @@ def run(config: Config, options: argparse.Namespace) -> None:
     if config.data.unreadable == "error":
         survey.refuse_missing(now)
     writer.require_space(now.folder, 0, "the cache of decoded images")
-    with lock.hold(now.folder / "prepare.lock", "the image cache"):
+    with lock.hold(now.folder / "prepare.lock", "the image cache"), interrupt.caught():
         _publish(config, now, expected, options.verify, started)
 
 
@@ -115,7 +115,10 @@ def audit_table(now: "Survey", shards: "list[Shard]") -> "pd.DataFrame":
 def _facts(now: "Survey", audit: "pd.DataFrame", shards: "list[Shard]") -> dict[str, object]:
     usable = audit["shard"] >= 0
     train, test = audit["split"] == "train", audit["split"] == "test"
-    made_with = {name: value for name, value in now.parameters.items() if name != "max_pixels"}
+    # Not the cache's size: a larger member that is added later makes no trained fold stale.
+    made_with = {
+        name: now.parameters[name] for name in now.parameters if name not in ("max_pixels", "short_side")
+    }
     content = audit.assign(usable=usable)[["id", "label", "sha256", "usable"]]
     digests = {
         # Every test id counts, since each gets a prediction; the order of the rows changes nothing.

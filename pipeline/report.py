@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def states(config: Config) -> list[state.State]:
     """Tell whether the page shows the files as they are now."""
-    return [state.of(_manifest(config), expected(config))]
+    return [state.of(_manifest(config), expected(config), lock_file=_lock(config))]
 
 
 def run(config: Config, options: argparse.Namespace) -> None:
@@ -37,7 +37,7 @@ def run(config: Config, options: argparse.Namespace) -> None:
     if why is None:
         terminal.stage(STAGE, f"up to date ({page})")
         return
-    with lock.hold(paths.competition(config) / "report.lock", "the report"):
+    with lock.hold(_lock(config), "the report"):
         started = time.monotonic()
         from pipeline.page.build import build
 
@@ -45,6 +45,10 @@ def run(config: Config, options: argparse.Namespace) -> None:
         writer.publish_bytes(page, content)
         manifest.publish(_manifest(config), wanted, [page], time.monotonic() - started)
     terminal.stage(STAGE, f"{page}, {len(content) / 1e6:.1f} MB{manifest.because(why)}")
+
+
+def _lock(config: Config) -> Path:
+    return paths.competition(config) / "report.lock"
 
 
 def expected(config: Config) -> manifest.Expected:

@@ -23,7 +23,7 @@ def _row(run: list[State]) -> list[str]:
     fold = "" if not folds else f"{folds[0]}" if len(folds) == 1 else f"{folds[0]}–{folds[-1]}"
     scores = [state.score for state in run if state.score is not None]
     seconds = [state.seconds for state in run if state.seconds is not None]
-    score = "" if not scores else f"{sum(scores) / len(scores):.4f}" + (" mean" if len(scores) > 1 else "")
+    score = "" if not scores else f"{min(scores):.4f}" + (f"–{max(scores):.4f}" if len(scores) > 1 else "")
     took = terminal.duration(sum(seconds)) if seconds else ""
     return [first.stage, first.member, fold, first.state, score, took, first.why]
 

@@ -111,6 +111,8 @@ def _try(work: "Work", job: Job) -> LockedError | None:
     except LockedError as refusal:
         return refusal
     work.todo.remove(job)
+    if work.todo and not any(other.member == job.member for other in work.todo):
+        _show_scores(work.config, work)  # a member is done, others are to come
     return None
 
 

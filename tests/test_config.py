@@ -125,9 +125,13 @@ def test_what_is_no_override_says_how_to_write_one(tmp_path, override):
         (TWO_MEMBERS, ["folds.count=1"], "folds.count = 1"),
         (TWO_MEMBERS, ["members=[]"], "can't be overridden"),
         (TWO_MEMBERS, ["data.name=../up"], 'data.name = "../up"'),
-        ("[data]\nname='a'\n", [], "members = []"),
+        ("[data]\nname='a'\n", [], "[[members]] is missing"),
         ("[[members]]\nmodel='resnet50'\n", [], "data is missing"),
-        ("members = []\n[data]\nname='a'\n", [], "members = []"),
+        ("members = []\n[data]\nname='a'\n", [], "[[members]] is missing"),
+        (TWO_MEMBERS, ["data.name=.."], 'data.name = ".."'),
+        (TWO_MEMBERS, ["train.augment=ligth"], "'light'"),
+        (TWO_MEMBERS, ['predict.views=["identity", "flip"]'], "'hflip'"),
+        (TWO_MEMBERS, ['predict.views=["hflip", "hflip"]'], "names a view twice"),
         (TWO_MEMBERS.replace('name = "second"', ""), [], "two members are called 'resnet50'"),
         (TWO_MEMBERS + "[data]\n", [], "no valid TOML"),
         ("[data]\nname='a'\nname='b'\n", [], "no valid TOML"),
@@ -180,8 +184,8 @@ def test_golden_digest_of_a_recipe_survives_new_releases():
 
 
 def test_side_of_test_images_is_the_training_side_unless_set():
-    assert config.test_side(Train(size=96)) == 96
-    assert config.test_side(Train(size=96, test_size=128)) == 128
+    assert config.predict_side(Train(size=96)) == 96
+    assert config.predict_side(Train(size=96, test_size=128)) == 128
 
 
 def test_printed_configuration_reads_back_to_the_same(tmp_path):

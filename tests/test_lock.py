@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pipeline.artifacts import lock
-from pipeline.errors import LockedError
+from pipeline.errors import LockedError, ResourceError
 
 HOLDER = """
 import sys, time
@@ -18,6 +18,16 @@ from pipeline.artifacts import lock
 with lock.hold(Path(sys.argv[1]), "fold 3"):
     print("held", flush=True)
     time.sleep(60)
+"""
+
+
+LOOKS = """
+import sys
+from pathlib import Path
+from pipeline.artifacts import lock
+print("looking", flush=True)
+while True:
+    lock.is_held(Path(sys.argv[1]))
 """
 
 
@@ -70,3 +80,22 @@ def test_deleted_folder_is_made_again_and_the_old_lock_does_not_count(tmp_path):
 
 def test_lock_that_nobody_made_is_free(tmp_path):
     assert not lock.is_held(tmp_path / "none")
+
+
+def test_a_folder_that_cannot_be_made_is_a_resource_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ResourceError, match="can't write"), lock.hold(tmp_path / "file" / "lock", "work"):
+        pass
+
+
+def test_a_look_at_the_lock_does_not_refuse_the_holder(tmp_path):
+    path = tmp_path / "lock"
+    looks = [sys.executable, "-c", LOOKS, str(path)]
+    path.touch()
+    with subprocess.Popen(looks, stdout=subprocess.PIPE) as looker:
+        assert looker.stdout is not None
+        looker.stdout.readline()
+        for _ in range(300):
+            with lock.hold(path, "work"):
+                pass
+        looker.kill()

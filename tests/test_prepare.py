@@ -232,8 +232,11 @@ def test_another_short_side_reads_all_again(root):
         "test",
     )
     assert prepare.states(larger)[0].why == "cache.short_side changed from 16 to 18"
+    before = facts_of(config)
     run(larger)
     assert open_cache(paths.cache(larger)).pixels(0).shape == (18, 22, 3)
+    # What was trained stays what it is: the images are the same.
+    assert facts_of(larger)["train_digest"] == before["train_digest"]
 
 
 def test_content_that_changed_behind_the_times_needs_verify(root, monkeypatch):

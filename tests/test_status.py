@@ -24,7 +24,7 @@ def test_neighbouring_folds_share_a_row(capsys):
     other = [State("train", "done", "", "b", 0, score=0.5, seconds=61.0)]
     rows = table(capsys, [*done, *rest, *other, State("ensemble", "to do", "earlier stages first")])
     assert rows == [
-        ["train", "a", "0–2", "done", "0.1000", "mean", "6.0", "s"],
+        ["train", "a", "0–2", "done", "0.0000–0.2000", "6.0", "s"],
         ["train", "a", "3", "running"],
         ["train", "a", "4", "done", "0.5000", "1.0", "s"],
         ["train", "b", "0", "done", "0.5000", "1", "min", "1", "s"],
@@ -47,6 +47,12 @@ def test_what_changed_is_said(competition, capsys):
     assert [row[:4] for row in rows] == [
         ["train", "a", "0–1", "done"], ["train", "b", "0", "done"], ["train", "b", "1", "stale"]]  # fmt: skip
     assert " ".join(rows[2][-3:]).endswith("fold1/oof.npz is missing")
+
+
+def test_what_stands_on_something_stale_is_not_done(finished):
+    config = tiny.configure(finished, {"predict": {"views": ["identity"]}})
+    states = {(state.stage, state.state) for state in chain._states(config)}
+    assert {("folds", "done"), ("train", "stale"), ("predict", "stale"), ("ensemble", "stale")} <= states
 
 
 def cleaned(folder, capsys, *arguments, changes=None):

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.artifacts import manifest
 from pipeline.config import Config, Member, recipe
+from pipeline.errors import UsageError
 
 
 def data_root(config: Config) -> Path:
@@ -63,7 +64,7 @@ def run_recipe(member: Member) -> dict[str, Any]:
     """Return the member's recipe with a weights file named by its content: moved, it is the same run."""
     fields = recipe(member)
     if member.weights.endswith(".safetensors"):
-        fields["weights"] = _content_or_name(Path(member.weights).expanduser())
+        fields["weights"] = _content(member)
     return fields
 
 
@@ -94,10 +95,15 @@ def submission(config: Config, content_digest: str) -> Path:
     return Path(config.paths.submissions) / f"{config.data.name}-{content_digest[:8]}.csv"
 
 
-def _content_or_name(path: Path) -> str:
-    if not path.is_file():
-        return str(path)
-    status = path.stat()
+def _content(member: Member) -> str:
+    path = Path(member.weights).expanduser()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UsageError(
+            f"the weights of {member.name}, {path}, can't be read ({error.strerror}); its runs are named by "
+            "the file's content: put it back, or set weights to where it is now."
+        ) from error
     return _sha256(path, status.st_size, status.st_mtime_ns, status.st_ino)
 
 

@@ -109,12 +109,12 @@ def short_side(config: "Config") -> int:
 
     A member needs its training size, and its test size divided by its crop's share of the image.
     """
-    from pipeline.config import test_side
+    from pipeline.config import predict_side
 
     if config.cache.short_side:
         return config.cache.short_side
     return max(
-        max(member.train.size, math.ceil(test_side(member.train) / member.train.test_crop))
+        max(member.train.size, math.ceil(predict_side(member.train) / member.train.test_crop))
         for member in config.members
     )
 

@@ -139,7 +139,7 @@ def train_fold(  # noqa: PLR0915
             sums = {"loss": 0.0, "images": 0, "seconds": 0.0}
             model.train()
         ticked = time.monotonic()
-        stop = interrupt.requested() or (ticked > deadline)
+        stop = interrupt.requested() is not None or ticked > deadline
         if step + 1 < total and (stop or ticked - saved_at > 60 * train.checkpoint_minutes):
             tensors, numbers = _state(model, ema, optimizer, scaler)
             checkpoint.save(folder, step + 1, identity, tensors, {**numbers, "sums": sums})

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from pipeline.config import Train, test_side
+from pipeline.config import Train, predict_side
 from pipeline.dataset.loader import Frame
 from pipeline.learn.models import data_config
 from pipeline.learn.runtime import FORMATS, Runtime, set_threads
@@ -38,7 +38,7 @@ def build_predictor(model: nn.Module, train: Train, runtime: Runtime) -> Predict
 
 def frame_of(train: Train) -> Frame:
     """Return the side and crop fraction that a recipe predicts with."""
-    return (test_side(train), train.test_crop)
+    return (predict_side(train), train.test_crop)
 
 
 def normalisation(model: nn.Module, device: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,12 +19,12 @@ from pipeline.config import Config
 from pipeline.dataset.cache import Cache, open_cache
 from pipeline.dataset.folds_file import Folds, load_folds
 from pipeline.dataset.loader import count_steps, predict_loader, rows_of
-from pipeline.errors import ResourceError
+from pipeline.errors import ResourceError, UsageError
 from pipeline.learn import checkpoint
 from pipeline.learn.fold import FoldData, Step, Watch, train_fold
 from pipeline.learn.inference import build_predictor, frame_of, load_weights, predict_probs
 from pipeline.learn.optim import EMA_LEAST_STEPS
-from pipeline.learn.run_record import RunRecord, initial_model, open_run
+from pipeline.learn.run_record import RunRecord, empty_model, open_run, recorded_choice, weights_name
 from pipeline.learn.runtime import Runtime, build_runtime
 from pipeline.score.metrics import METRICS, find_metric
 
@@ -72,14 +72,14 @@ def train_job(work: Work, job: Job, why: str) -> None:
     member, name = job.member, f"{job.member.name} fold {job.fold}"
     if job.oof_manifest.exists():
         terminal.stage("train", f"{name} again: {why}")
-    if member.name not in work.records:
-        work.records[member.name] = open_run(work.config, member, job.run_folder, len(work.classes))
-        _tell_ema(work, job)
-    record = work.records[member.name]
-    runtime = build_runtime(member.train, record.choice)
     model_file = job.file("model.safetensors")
     if manifest.stale(job.model_manifest, job.model):
-        with terminal.progress("train") as line, _memory_errors(job):
+        if member.name not in work.records:
+            work.records[member.name] = open_run(work.config, member, job.run_folder, len(work.classes))
+            _tell_ema(work, job)
+        record = work.records[member.name]
+        runtime = build_runtime(member.train, record.choice)
+        with terminal.progress("train") as line, _plain_faults(job):
             model = train_fold(
                 work.config,
                 member,
@@ -88,7 +88,7 @@ def train_job(work: Work, job: Job, why: str) -> None:
                 record,
                 runtime,
                 job.folder,
-                manifest.digest([job.model.config, dataclasses.asdict(record.choice), record.source.sha256]),
+                _identity(work, job, record),
                 _watch(work, job, line),
                 work.deadlines.get(member.name, float("inf")),
             )
@@ -96,10 +96,22 @@ def train_job(work: Work, job: Job, why: str) -> None:
         writer.publish_bytes(model_file, checkpoint.model_bytes(model, facts))
         manifest.publish(job.model_manifest, job.model, [model_file], time.monotonic() - started)
     else:
-        model = initial_model(member, record.source, len(work.classes))
+        runtime = build_runtime(member.train, recorded_choice(job.run_folder))
+        model = empty_model(member, len(work.classes))
         load_weights(model, manifest.verified_bytes(model_file, job.model_manifest))
-    _predict_oof(work, job, model, runtime, record)
+    _predict_oof(work, job, model, runtime)
     checkpoint.remove(job.folder)
+
+
+def _identity(work: Work, job: Job, record: RunRecord) -> str:
+    """Digest all that a half-trained fold depends on: with anything else its checkpoint doesn't count."""
+    versions = [
+        job.model.version,
+        *(manifest.version_of(name) for name in ("torch", "timm", "albumentations")),
+    ]
+    choice = dataclasses.asdict(record.choice)
+    short_side = manifest.facts(paths.cache_manifest(work.config))["short_side"]
+    return manifest.digest([job.model.config, choice, record.source.sha256, short_side, versions])
 
 
 def _tell_ema(work: Work, job: Job) -> None:
@@ -111,15 +123,27 @@ def _tell_ema(work: Work, job: Job) -> None:
 
 
 @contextlib.contextmanager
-def _memory_errors(job: Job) -> Iterator[None]:
+def _plain_faults(job: Job) -> Iterator[None]:
+    """Say in a user's words what torch only raises: no memory, a batch too small, a worker that died."""
+    name, train = f"{job.member.name} fold {job.fold}", job.member.train
     try:
         yield
     except torch.OutOfMemoryError as error:
-        train = job.member.train
         raise ResourceError(
-            f"{job.member.name} fold {job.fold}: out of memory on {train.batch} images of {train.size} px "
-            f"through {job.member.model}: a smaller train.batch or train.size needs less."
+            f"{name}: out of memory on {train.batch} images of {train.size} px through {job.member.model}: "
+            "a smaller train.batch or train.size needs less."
         ) from error
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UsageError(
+            f"{name}: {job.member.model} can't train on one image a step: raise train.batch."
+        ) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise ResourceError(f"{name}: {reason} train.workers=0 loads batches in this process.") from error
 
 
 def _fold_data(work: Work, k: int) -> FoldData:
@@ -127,7 +151,7 @@ def _fold_data(work: Work, k: int) -> FoldData:
     return FoldData(work.cache, work.targets, len(work.classes), work.rows[~held_out], work.rows[held_out])
 
 
-def _predict_oof(work: Work, job: Job, model: nn.Module, runtime: Runtime, record: RunRecord) -> None:
+def _predict_oof(work: Work, job: Job, model: nn.Module, runtime: Runtime) -> None:
     config, frame = work.config, frame_of(job.member.train)
     held_out = np.flatnonzero(work.folds.fold_of == job.fold)
     rows = work.rows[held_out]
@@ -144,7 +168,7 @@ def _predict_oof(work: Work, job: Job, model: nn.Module, runtime: Runtime, recor
         work.folds.digest,
     )
     predictions.save(job.file("oof.npz"), found)
-    metrics = _metrics(work, job, record, probs.mean(axis=0, dtype=np.float64), work.targets[rows])
+    metrics = _metrics(work, job, probs.mean(axis=0, dtype=np.float64), work.targets[rows])
     writer.publish_bytes(job.file("metrics.json"), json.dumps(metrics, indent=1).encode())
     outputs = [job.file("oof.npz"), job.file("metrics.json")]
     manifest.publish(job.oof_manifest, job.oof, outputs, metrics["seconds"], {"score": metrics["score"]})
@@ -153,7 +177,7 @@ def _predict_oof(work: Work, job: Job, model: nn.Module, runtime: Runtime, recor
     terminal.stage("train", f"{job.member.name:<12} fold {job.fold}   {shown}   {took}")
 
 
-def _metrics(work: Work, job: Job, record: RunRecord, probs: np.ndarray, targets: np.ndarray) -> dict:
+def _metrics(work: Work, job: Job, probs: np.ndarray, targets: np.ndarray) -> dict:
     metric = find_metric(work.config.data.metric)
     labels, count = probs.argmax(axis=1), len(work.classes)
     # From the log, since a fold may have been trained in several sessions.
@@ -168,7 +192,7 @@ def _metrics(work: Work, job: Job, record: RunRecord, probs: np.ndarray, targets
         "accuracy": METRICS["accuracy"].function(targets, labels, count),
         "images": len(targets),
         "epochs": job.member.train.epochs,
-        "weights_source": record.source.name,
+        "weights_source": weights_name(job.run_folder),
         "images_per_second": round(images / max(seconds, 1e-9), 1),
         "seconds": round(seconds, 2),
     }

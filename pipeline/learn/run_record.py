@@ -10,7 +10,7 @@ import torch
 
 from pipeline import terminal
 from pipeline.artifacts import lock, manifest, writer
-from pipeline.config import Config, Member, test_side
+from pipeline.config import Config, Member, predict_side
 from pipeline.config_text import to_toml
 from pipeline.errors import DataError
 from pipeline.learn import weights
@@ -56,6 +56,12 @@ def recorded_choice(folder: Path) -> Choice:
     return recorded[1]
 
 
+def weights_name(folder: Path) -> str:
+    """Return what the run's initial weights are called."""
+    recorded = _read(folder / "environment.json")
+    return recorded[0]["name"] if recorded else "unknown"
+
+
 def initial_model(member: Member, source: weights.Source, classes: int) -> torch.nn.Module:
     """Build the model that every fold of the run starts from, bit for bit."""
     train = member.train
@@ -93,7 +99,7 @@ def _decide(config: Config, member: Member, folder: Path, classes: int) -> tuple
             f"{member.name}: {member.model} starts from RANDOM weights; it needs far more data and epochs."
         )
     model = initial_model(member, source, classes)
-    check_size(model, member.model, test_side(member.train))  # now, not after hours of training
+    check_size(model, member.model, predict_side(member.train))  # now, not after hours of training
     choice, speeds = choose(model, member.train, classes)
     found = {name: str(getattr(source, name)) for name in ("kind", "name", "sha256", "licence")}
     device = find_device(member.train.device)

@@ -98,7 +98,9 @@ def choose(model: nn.Module, train: Train, classes: int) -> tuple[Choice, dict[s
     with terminal.progress("measure") as line:
         for memory_format in formats:
             for dtype in dtypes:
-                line.update(len(speeds) / 8, f"timing {dtype}, {memory_format}")
+                line.update(
+                    len(speeds) / (2 * len(formats) * len(dtypes)), f"timing {dtype}, {memory_format}"
+                )
                 runtime = Runtime(device, 0, Choice(threads, dtype, dtype, memory_format))
                 copied = copy.deepcopy(model).to(device).to(memory_format=FORMATS[memory_format])
                 speeds[f"train {dtype} {memory_format}"] = _speed(
