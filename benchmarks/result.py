@@ -1,4 +1,4 @@
-"""What every result file says beside its figures: the machine, the versions, the date."""
+"""What every result file says beside its figures: the machine, the versions, the commit, the date."""
 
 import datetime
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import manifest, writer
+from pipeline.leaderboard import ledger
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -17,6 +18,7 @@ def save(name: str, figures: dict[str, Any]) -> Path:
     content = {
         "benchmark": name,
         "date": datetime.date.today().isoformat(),
+        "commit": ledger.commit(),
         "machine": {"platform": platform.platform(), "cores": os.cpu_count(), "processor": _processor()},
         "libraries": {library: manifest.version_of(library) for library in manifest.LIBRARIES},
         **figures,

@@ -155,9 +155,7 @@ def _pooled_score(work: "Work", jobs: Sequence[Job]) -> str:
     probs = np.concatenate([part.probs.mean(axis=0) for part in parts])
     position = {name: i for i, name in enumerate(work.folds.ids)}
     rows = work.rows[[position[name] for part in parts for name in part.ids.tolist()]]
-    metric = find_metric(work.config.data.metric)
-    shown = probs.argmax(axis=1) if metric.needs == "labels" else probs
-    return f"{metric.function(work.targets[rows], shown, len(work.classes)):.4f}"
+    return f"{find_metric(work.config.data.metric).of_probs(work.targets[rows], probs):.4f}"
 
 
 def _read_metrics(job: Job) -> dict | None:

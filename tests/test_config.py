@@ -4,13 +4,16 @@ import os
 import subprocess
 import sys
 import tomllib
+from typing import get_args, get_type_hints
 
 import pytest
 
 from pipeline import config
 from pipeline.artifacts import manifest
-from pipeline.config import Member, Train
+from pipeline.config import Member, Train, View
+from pipeline.dataset.augment import RECIPES
 from pipeline.errors import UsageError
+from pipeline.learn.tta import VIEWS
 
 TWO_MEMBERS = """
 [data]
@@ -206,3 +209,8 @@ def test_wrong_override_on_the_command_line_is_one_message_and_exit_code_2():
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_the_names_in_the_configuration_are_those_of_the_registries():
+    assert set(get_args(View)) == set(VIEWS)
+    assert set(get_args(get_args(get_type_hints(Train)["augment"])[0])) == set(RECIPES)

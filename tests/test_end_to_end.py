@@ -42,17 +42,26 @@ weights = "random"
 # "Same bytes" is promised of these; manifests and logs hold seconds.
 PROMISED = (".npz", ".safetensors", ".csv", "folds/tiny.json")
 KILLS = [
-    KillAt("write", "shard-00000.u8"),
-    KillAt("replace", "tiny.csv"),
-    KillAt("write", "a.ckpt", 3),
     KillAt("replace", "b.ckpt", 4),
+    KillAt("replace", "oof.npz", 1),
+    KillAt("fsync", "test.npz", 2),
+]
+MORE_KILLS = [
+    KillAt("write", "shard-00000.u8"),
+    KillAt("replace", "images.parquet"),
+    KillAt("replace", "tiny.csv"),
+    KillAt("write", "tiny.json"),
+    KillAt("write", "environment.json", 2),
+    KillAt("write", "a.ckpt", 3),
     KillAt("fsync", "a.ckpt", 5),
+    KillAt("write", "log.jsonl", 9),
     KillAt("replace", "model.safetensors", 2),
     KillAt("write", "model.manifest.json", 1),
-    KillAt("replace", "oof.npz", 1),
     KillAt("write", "manifest.json", 4),
-    KillAt("fsync", "test.npz", 2),
+    KillAt("replace", "weights.json"),
+    KillAt("write", ".csv", 2),
     KillAt("replace", "scores.json", 1),
+    KillAt("write", "report.html"),
 ]
 
 
@@ -101,7 +110,11 @@ def test_a_second_run_changes_no_file(undisturbed: Path) -> None:
     assert everything(undisturbed) == before
 
 
-@pytest.mark.parametrize("kill", KILLS, ids=lambda kill: f"{kill.event}-{kill.name}-{kill.count}")
+@pytest.mark.parametrize(
+    "kill",
+    [*KILLS, *(pytest.param(kill, marks=pytest.mark.slow) for kill in MORE_KILLS)],
+    ids=lambda kill: f"{kill.event}-{kill.name}-{kill.count}",
+)
 def test_killed_and_run_again_gives_the_same_bytes(kill: KillAt, undisturbed: Path, tmp_path: Path) -> None:
     shutil.copy(undisturbed / "competition.toml", tmp_path)
     assert warm.run("pipeline", [], tmp_path, kill).exit_code == -9

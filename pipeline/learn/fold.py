@@ -163,15 +163,12 @@ def _look(
         return {}
     frame = frame_of(member.train)
     loader = predict_loader(data.cache, data.valid_rows, [frame], config.predict.batch, 0, runtime.device)
-    probs = predict_probs([build_predictor(model, member.train, runtime)], loader, [frame], ["identity"])[
-        0, 0
-    ]
+    predictor = build_predictor(model, member.train, runtime)
+    probs = predict_probs([predictor], loader, [frame], ["identity"])[0, 0]
     targets = data.targets[data.valid_rows]
-    metric = find_metric(config.data.metric)
-    shown = probs if metric.needs == "probs" else probs.argmax(axis=1)
     return {
-        "valid_log_loss": round(METRICS["log-loss"].function(targets, probs, data.classes), 5),
-        "valid_score": round(metric.function(targets, shown, data.classes), 5),
+        "valid_log_loss": round(METRICS["log-loss"].of_probs(targets, probs), 5),
+        "valid_score": round(find_metric(config.data.metric).of_probs(targets, probs), 5),
     }
 
 

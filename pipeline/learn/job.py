@@ -179,7 +179,6 @@ def _predict_oof(work: Work, job: Job, model: nn.Module, runtime: Runtime) -> No
 
 def _metrics(work: Work, job: Job, probs: np.ndarray, targets: np.ndarray) -> dict:
     metric = find_metric(work.config.data.metric)
-    labels, count = probs.argmax(axis=1), len(work.classes)
     # From the log, since a fold may have been trained in several sessions.
     epochs = read_epochs(job.file("log.jsonl"))
     images, seconds = (sum(epoch[name] for epoch in epochs) for name in ("images", "seconds"))
@@ -187,9 +186,9 @@ def _metrics(work: Work, job: Job, probs: np.ndarray, targets: np.ndarray) -> di
         "member": job.member.name,
         "fold": job.fold,
         "metric": metric.name,
-        "score": metric.function(targets, labels if metric.needs == "labels" else probs, count),
-        "log_loss": METRICS["log-loss"].function(targets, probs, count),
-        "accuracy": METRICS["accuracy"].function(targets, labels, count),
+        "score": metric.of_probs(targets, probs),
+        "log_loss": METRICS["log-loss"].of_probs(targets, probs),
+        "accuracy": METRICS["accuracy"].of_probs(targets, probs),
         "images": len(targets),
         "epochs": job.member.train.epochs,
         "weights_source": weights_name(job.run_folder),

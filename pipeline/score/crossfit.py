@@ -126,10 +126,7 @@ def cross_fitted(
         candidate_scores={
             c: metric.function(truth, scored_form(metric, *output), n_classes) for c, output in seen.items()
         },
-        member_scores=tuple(
-            metric.function(truth, scored_form(metric, member, member.argmax(1)), n_classes)
-            for member in rows
-        ),
+        member_scores=tuple(metric.of_probs(truth, member) for member in rows),
         chain=chain,
         probs=probs,
         predictions=predictions,

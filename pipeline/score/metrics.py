@@ -37,6 +37,15 @@ class Metric:
         """How much better `score` is than `other`, positive for better whichever way the metric points."""
         return score - other if self.greater_is_better else other - score
 
+    def of_probs(self, targets: np.ndarray, probs: np.ndarray) -> float:
+        """Score probs [n, C] as they are or, where labels are needed, by their most probable class.
+
+        >>> METRICS["accuracy"].of_probs(np.array([0, 1]), np.array([[0.9, 0.1], [0.6, 0.4]]))
+        0.5
+        """
+        x = probs if self.needs == "probs" else probs.argmax(axis=1)
+        return self.function(targets, x, probs.shape[1])
+
 
 def confusion_matrix(targets: np.ndarray, predictions: np.ndarray, n_classes: int) -> np.ndarray:
     """Counts int [C, C]: row = truth, column = prediction. Raises ValueError for a label outside 0 … C−1.
