@@ -2,13 +2,17 @@
 
 data.kaggle names a competition (its rules must be accepted on its page, and credentials be set up),
 data.kaggle_dataset a public data set as OWNER/NAME (no credentials needed), data.drawn the sample
-competition. Files that are in the data folder already are used and never overwritten.
+competition. Files that are in the data folder already are used and never overwritten; only the images of an
+earlier drawing in the same folder are taken away before the next one.
 """
 
 import argparse
 import dataclasses
+import json
+import os
 import time
 from pathlib import Path
+from typing import Any
 
 from pipeline import terminal
 from pipeline.artifacts import lock, manifest, paths, state, writer
@@ -60,22 +64,23 @@ def run(config: Config, options: argparse.Namespace) -> None:
 
 def _draw(config: Config, root: Path, reason: str) -> None:
     from pipeline.dataset.sample import draw_competition
+    from pipeline.dataset.sample_plan import plan_competition
 
     drawn = config.data.drawn
     assert drawn is not None
-    if _users_own(config):
+    if _users_own(config) or any("data.drawn.images" not in item for item in _ours(config)):
         raise DataError(
-            f"{root} has files that weren't drawn, and they aren't overwritten: move them away, or set "
-            "data.root to another folder."
+            f"{root} has files that no drawing of {config.data.name} is known to have made, and they aren't "
+            "overwritten: move them away, or set data.root to another folder."
         )
+    plan_competition(drawn.classes, drawn.images, drawn.seed)  # refuses numbers before anything is written
     began = time.monotonic()
     terminal.stage(
         STAGE, f"drawing the sample competition, {drawn.images} images into {root}{manifest.because(reason)}"
     )
+    earlier = [item for item in _ours(config) if item != _expected(config).config]
     _begin(config)
-    # Images of other numbers drawn before must not lie among the new ones.
-    for old in (root / "train", root / "test"):
-        writer.remove(old)
+    _remove_drawn(root, earlier)
     with terminal.progress(STAGE) as line:
         draw_competition(
             root,
@@ -88,6 +93,18 @@ def _draw(config: Config, root: Path, reason: str) -> None:
     seconds = time.monotonic() - began
     _commit(config, tables, seconds, {"images": drawn.images})
     terminal.stage(STAGE, f"{drawn.images} images of {drawn.classes} species in {terminal.duration(seconds)}")
+
+
+def _remove_drawn(root: Path, earlier: list[dict[str, Any]]) -> None:
+    """Remove the images of earlier drawings of other numbers, and nothing else, from among the new ones."""
+    from pipeline.dataset.sample_plan import plan_competition
+
+    for item in earlier:
+        classes, images, seed = (item[f"data.drawn.{name}"] for name in ("classes", "images", "seed"))
+        for row in plan_competition(classes, images, seed):
+            image = root / row.split / f"{row.id}.jpg"
+            writer.remove(image)
+            writer.remove(image.with_name(f"{image.name}.tmp"))
 
 
 def _fetch(config: Config, root: Path, reason: str) -> None:
@@ -135,12 +152,41 @@ def _source(config: Config) -> str:
 
 
 def _expected(config: Config) -> Expected:
+    fields: dict[str, Any]
     if config.data.drawn:
         drawn = dataclasses.asdict(config.data.drawn)
-        return Expected(STAGE, VERSION, {f"data.drawn.{name}": value for name, value in drawn.items()})
-    if config.data.kaggle:
-        return Expected(STAGE, VERSION, {"data.kaggle": config.data.kaggle})
-    return Expected(STAGE, VERSION, {"data.kaggle_dataset": config.data.kaggle_dataset})
+        fields = {f"data.drawn.{name}": value for name, value in drawn.items()}
+    elif config.data.kaggle:
+        fields = {"data.kaggle": config.data.kaggle}
+    else:
+        fields = {"data.kaggle_dataset": config.data.kaggle_dataset}
+    root = _root_name(config)
+    return Expected(STAGE, VERSION, fields | ({"data.root": root} if root else {}))
+
+
+def _root_name(config: Config) -> str:
+    """Name the data folder as the manifest does: "" by default, else so that a moved project fits."""
+    known = next((item["data.root"] for item in _ours(config) if "data.root" in item), None)
+    if known is not None:
+        return known
+    root, home, here = paths.data_root(config).resolve(), _home(config), Path.cwd()
+    if root == home:
+        return ""
+    both = root.is_relative_to(here) and home.is_relative_to(here)
+    return os.path.relpath(root, home) if both else str(root)
+
+
+def _ours(config: Config) -> list[dict[str, Any]]:
+    """Return what downloads of ours wrote, or began to write, into this very data folder."""
+    found = manifest.read(paths.download_manifest(config))
+    begun = manifest.read_json(_marker(config)) or {}
+    root, home = paths.data_root(config).resolve(), _home(config)
+    items = [*begun.get("begun", []), *([found["config"]] if found else [])]
+    return [item for item in items if (home / item.get("data.root", "")).resolve() == root]
+
+
+def _home(config: Config) -> Path:
+    return paths.download_manifest(config).parent.parent.resolve()
 
 
 def _reason(config: Config) -> str | None:
@@ -154,24 +200,23 @@ def _reason(config: Config) -> str | None:
 
 def _users_own(config: Config) -> bool:
     """Tell whether the data folder has files that no download of ours began to write."""
-    if paths.download_manifest(config).exists() or _marker(config).exists():
-        return False
     root = paths.data_root(config)
-    return root.is_dir() and any(item.name != ".cache" for item in root.iterdir())
+    return not _ours(config) and root.is_dir() and any(item.name != ".cache" for item in root.iterdir())
 
 
 def _check_same_source(config: Config, root: Path) -> None:
-    found = manifest.read(paths.download_manifest(config))
-    if found is not None and found["config"] != _expected(config).config:
+    other = next((item for item in _ours(config) if item != _expected(config).config), None)
+    if other is not None:
         raise DataError(
-            f"{root} holds {found['config']}, the configuration names {_source(config)}: give it another "
+            f"{root} holds {other}, the configuration names {_source(config)}: give it another "
             "data.name, or remove the folder."
         )
 
 
 def _begin(config: Config) -> None:
     # What lies in the data folder from here on is ours, even if the work is killed half-way.
-    writer.publish_bytes(_marker(config), b"")
+    begun = [*_ours(config), dict(_expected(config).config)]
+    writer.publish_bytes(_marker(config), json.dumps({"begun": begun}).encode())
     if config.data.drawn:
         writer.remove(paths.download_manifest(config))
 

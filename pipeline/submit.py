@@ -52,23 +52,21 @@ def run(config: Config, options: argparse.Namespace) -> None:
     """Show the newest submission (or --file), send it if asked, or wait for one that was sent."""
     from pipeline.leaderboard import outgoing, send
 
-    file = getattr(options, "file", None)
-    sending = getattr(options, "send", False)
-    if getattr(options, "wait", None):
+    if options.wait:
         send.wait_for(config, options.wait)
         return
-    if sending:
+    if options.send:
         send.require_slug(config)
-    elif config.data.drawn or (not config.data.kaggle and file is None):
+    elif not config.data.kaggle and options.file is None:
         terminal.stage(STAGE, _no_competition(config))
         return
-    path = file or Path(outgoing.newest_scores(config).get("submission") or "")
+    path = options.file or Path(outgoing.newest_scores(config).get("submission") or "")
     if not path.name:
-        if sending:
+        if options.send:
             raise UsageError("there is no submission to send: python -m pipeline.ensemble writes one.")
         terminal.stage(STAGE, "nothing to send: the ensemble wrote no submission")
         return
-    if sending:
+    if options.send:
         send.send_file(config, path, force=options.force)
         return
     known = _sent_state(config, str(path))
@@ -83,14 +81,15 @@ def _show(config: Config, path: Path) -> None:
     from pipeline.leaderboard import outgoing
 
     file = outgoing.look_at(config, path)
-    terminal.stage(STAGE, "not sent (--send sends it):")
+    terminal.stage(STAGE, "not sent (--send sends it):" if config.data.kaggle else "checked, not sent:")
     outgoing.show(config, file)
     if file.verdict.faults:
         raise DataError(outgoing.fault_message(file))
     if config.data.kaggle:
         terminal.say(f"  {outgoing.command(config.data.kaggle, file)}")
     else:
-        terminal.say(f"          {_no_competition(config)}")
+        why = "the sample competition is drawn" if config.data.drawn else "data.kaggle names no competition"
+        terminal.say(f"          there is nowhere to send it: {why}")
 
 
 def _sent_state(config: Config, path: str) -> State:

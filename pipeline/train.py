@@ -60,8 +60,10 @@ def run(config: Config, options: argparse.Namespace) -> None:
     if not todo:
         terminal.stage(STAGE, f"up to date ({len(jobs)} folds)")
         return
+    from pipeline.leaderboard.write import check_form
     from pipeline.learn.job import open_work
 
+    check_form(config)  # a sample submission that can't be understood is told now, not after the training
     with interrupt.caught():
         work = open_work(config, todo)
         _train_each(work, todo, wait=options.fold is None)

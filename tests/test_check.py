@@ -103,6 +103,9 @@ def test_the_sample_itself_is_no_submission():
         "it is the sample submission itself",
     )
     assert check_submission(GOOD, LABEL, sample_bytes=GOOD.replace(b"eel", b"dog")).faults == ()
+    computed = check_submission(GOOD, LABEL, sample_bytes=reordered, computed=True)
+    assert computed.faults == ()
+    assert "its predictions are those of the sample submission" in computed.warnings
 
 
 def test_odd_class_shares_and_row_order_are_warnings():

@@ -12,7 +12,8 @@ from pipeline import config as configuration
 from pipeline import download
 from pipeline.artifacts import manifest, paths
 from pipeline.config import Config
-from pipeline.errors import DataError
+from pipeline.dataset.sample_plan import plan_competition
+from pipeline.errors import DataError, UsageError
 from pipeline.leaderboard.answers import KaggleError
 from tests.kaggle_server import Kaggle, serve, talk_only_to
 
@@ -78,21 +79,94 @@ def test_drawn_once_and_again_with_other_numbers(capsys):
 def test_a_drawing_that_was_stopped_goes_on(monkeypatch):
     from pipeline.dataset import sample
 
-    config = make_config(drawn={"classes": 2, "images": 20})
+    config = make_config(drawn={"classes": 2, "images": 24})
     whole = sample.draw_competition
 
     def stopped(root: Path, **arguments: object) -> None:
-        (root / "train").mkdir(parents=True)
-        (root / "train" / "left over.jpg").write_bytes(b"half")
+        for split in ("train", "test"):
+            (root / split).mkdir(parents=True)
+            for number in range(24):  # in both folders: whichever the plan says is there
+                (root / split / f"{number:04d}.jpg").write_bytes(b"half")
+        (root / "train" / "mine.jpg").write_bytes(b"nobody drew it")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sample, "draw_competition", stopped)
     with pytest.raises(KeyboardInterrupt):
         download.run(config, OPTIONS)
     monkeypatch.setattr(sample, "draw_competition", whole)
+    smaller = make_config(drawn={"classes": 2, "images": 20})
+    download.run(smaller, OPTIONS)
+    assert state_of(smaller) == ("done", "")
+    rows = plan_competition(2, 24, 0)
+    drawn_then = {f"data/pets/{row.split}/{row.id}.jpg" for row in rows}
+    drawn_now = {f"data/pets/{row.split}/{row.id}.jpg" for row in plan_competition(2, 20, 0)}
+    assert not [name for name in drawn_then - drawn_now if Path(name).exists()]
+    assert all(Path(name).stat().st_size > 100 for name in drawn_now)
+    assert Path("data/pets/train/mine.jpg").read_bytes() == b"nobody drew it"
+
+
+def test_another_data_folder_is_another_download(capsys):
+    drawn = {"classes": 2, "images": 20}
+    download.run(make_config(drawn=drawn), OPTIONS)
+    Path("own/train").mkdir(parents=True)
+    Path("own/train/0001.jpg").write_bytes(b"mine")
+    Path("own/train.csv").write_text("mine")
+    before = files_of("own")
+    for seed in (0, 1):
+        with pytest.raises(DataError, match="aren't overwritten"):
+            download.run(make_config(drawn={**drawn, "seed": seed}, root="own"), OPTIONS)
+    assert files_of("own") == before
+
+    config = make_config(drawn=drawn, root="nowhere")
+    assert state_of(config) == ("stale", 'data.root changed from nothing to "../../nowhere"')
     download.run(config, OPTIONS)
+    assert len(list(Path("nowhere").rglob("*.jpg"))) == 20
     assert state_of(config) == ("done", "")
-    assert not Path("data/pets/train/left over.jpg").exists()
+
+
+def test_a_moved_project_is_as_it_was(tmp_path, monkeypatch):
+    Path("project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    config = make_config(drawn={"classes": 2, "images": 20}, root="own")
+    download.run(config, OPTIONS)
+    monkeypatch.chdir(tmp_path)
+    Path("project").rename("moved")
+    monkeypatch.chdir(tmp_path / "moved")
+    assert state_of(config) == ("done", "")
+    absolute = make_config(drawn={"classes": 2, "images": 20}, root=str(tmp_path / "moved" / "own"))
+    assert state_of(absolute) == ("done", "")
+
+
+def test_a_fetched_competition_is_not_drawn_over(kaggle):
+    download.run(make_config(kaggle="loopback"), OPTIONS)
+    before = files_of("data")
+    with pytest.raises(DataError, match="aren't overwritten"):
+        download.run(make_config(drawn={"classes": 2, "images": 20}), OPTIONS)
+    assert {
+        name: text for name, text in files_of("data").items() if "lock" not in name
+    }.items() <= before.items()
+
+
+def test_numbers_that_cant_be_drawn_leave_nothing_behind():
+    with pytest.raises(UsageError, match="3 images a class"):
+        download.run(make_config(drawn={"classes": 9, "images": 20}), OPTIONS)
+    assert not list(Path("data").rglob("download.begun"))
+    download.run(make_config(drawn={"classes": 2, "images": 20}), OPTIONS)
+
+
+def test_a_competition_is_fetched_into_each_folder(kaggle):
+    download.run(make_config(kaggle="loopback"), OPTIONS)
+    Path("own").mkdir()
+    config = make_config(kaggle="loopback", root="own")
+    assert state_of(config)[0] == "stale"
+    download.run(config, OPTIONS)
+    assert Path("own/train.csv").exists()
+    Path("theirs").mkdir()
+    Path("theirs/train.csv").write_text("mine")
+    theirs = make_config(kaggle="loopback", root="theirs")
+    download.run(theirs, OPTIONS)
+    assert files_of("theirs").keys() == {"theirs/train.csv"}
+    assert Path("theirs/train.csv").read_text() == "mine"
 
 
 def test_nobodys_own_files_are_drawn_over():

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from pipeline.leaderboard.form import Form, parse, read_form, render
+from pipeline.leaderboard.check import check_submission
+from pipeline.leaderboard.csv_rows import parse
+from pipeline.leaderboard.form import Form, read_form, render
 
 PETS = ["cat", "dog", "eel"]
 IDS = ["007", "1e5", "NA"]
@@ -48,9 +50,21 @@ def test_label_forms(read, labels, written, dog):
     assert text == f"id,label\n007,{dog}\n1e5,{dog}\nNA,{dog}\n"
 
 
-def test_numbers_that_are_class_names_are_names(read):
-    form = read(cells("1", "1", "1"), classes=["1", "2", "3"])
-    assert (form.kind, form.labels) == ("label", ("1", "2", "3"))
+@pytest.mark.parametrize("number", ["0", "1", "3", "4"])
+def test_numbers_that_are_class_names_are_names(read, number):
+    form = read(cells(number, number, number), classes=["1", "2", "3"])
+    assert (form.kind, form.labels, form.written) == ("label", ("1", "2", "3"), "class name")
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_the_sample_s_delimiter_is_kept(read, delimiter):
+    form = read(cells("cat", "cat", "cat").replace(",", delimiter) + "\n \n")
+    data = render(form, IDS, np.array([1, 1, 2]), None)
+    assert data.decode() == "id,label\n007,dog\n1e5,dog\nNA,eel\n".replace(",", delimiter)
+    assert parse(data)[1] == ["007", "dog"]
+    assert check_submission(data, form).faults == ()
+    [fault] = check_submission(data.replace(delimiter.encode(), b","), form).faults
+    assert "separated by ','" in fault
 
 
 def test_rows_follow_the_sample_and_are_joined_by_id(read):
@@ -112,7 +126,7 @@ def test_byte_order_mark_and_line_ends_are_not_copied(read):
         ("id,a,b\n1,0,0\n", "2 columns beside the ids"),
         ("id,cat,dog,cow\n1,0,0,0\n", "'cow'"),
         ("id\n1\n", "one column"),
-        ("id;label\n1;cat\n", "one column"),
+        (cells("1", "1", "1"), "start at 0 or at 1"),
         ("id,label\n", "no rows"),
         ("", "empty"),
         ("id,label\n1,cat\n2\n", "line 3 has 1 cells"),

@@ -39,6 +39,8 @@ def test_other_ids_or_labels_are_refused(solution):
         local.score_solution(SUBMISSION.replace(b"05,cicada\n", b""), solution, "accuracy", CLASSES)
     with pytest.raises(DataError, match="'wasp'"):
         local.score_solution(SUBMISSION.replace(b"bee", b"wasp"), solution, "accuracy", CLASSES)
+    with pytest.raises(DataError, match="log-loss scores probabilities"):
+        local.score_solution(SUBMISSION, solution, "log-loss", CLASSES)
     solution.write_text("id,label\n01,ant\n")
     with pytest.raises(DataError, match="clean_label"):
         local.score_solution(SUBMISSION, solution, "accuracy", CLASSES)

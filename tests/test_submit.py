@@ -1,6 +1,7 @@
 """Submit shows and sends nothing by itself; its own words on the command line are understood."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from pipeline import config as configuration
 from pipeline import submit
 from pipeline.artifacts import paths
-from pipeline.config import Config
+from pipeline.config import Config, Drawn
 from pipeline.errors import DataError, UsageError
 from pipeline.leaderboard import client, ledger, send
 from tests.test_send import make_config, write, write_scores
@@ -38,7 +39,7 @@ def test_the_newest_submission_is_shown_and_not_sent(capsys):
     config, path = make_config(kaggle="loopback"), write("my best.csv")
     write_scores(config, path)
     before = files()
-    submit.run(config, argparse.Namespace())
+    run(config)
     out = capsys.readouterr().out
     assert "not sent" in out
     assert "my best.csv: 3 rows, sha256 " in out
@@ -71,6 +72,29 @@ def test_one_line_where_there_is_no_competition(capsys):
         for flags in ({"send": True}, {"wait": "7"}):
             with pytest.raises(UsageError, match=r"data\.kaggle"):
                 run(config, **flags)
+
+
+def test_a_file_of_the_sample_competition_is_checked(tmp_path, capsys):
+    config = make_config()
+    config = replace(config, data=replace(config.data, drawn=Drawn()))
+    run(config, file=write())
+    out = capsys.readouterr().out
+    assert "best.csv: 3 rows" in out
+    assert "nowhere to send it: the sample competition is drawn" in out
+    with pytest.raises(DataError, match="'cow'"):
+        run(config, file=write("bad.csv", {"01": "cow", "02": "dog", "03": "eel"}))
+
+
+def test_only_a_computed_file_may_equal_the_sample(capsys):
+    config, path = (
+        make_config(kaggle="loopback"),
+        write("equal.csv", dict.fromkeys(("01", "02", "03"), "cat")),
+    )
+    with pytest.raises(DataError, match="sample submission itself"):
+        run(config, file=path)
+    write_scores(config, path)
+    run(config)
+    assert "those of the sample submission" in capsys.readouterr().err
 
 
 def test_nothing_to_send_yet(capsys):

@@ -1,16 +1,14 @@
 """Check a submission before anything is sent: all its faults at once, each with its first rows."""
 
-import codecs
-import csv
 import hashlib
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.leaderboard.form import Form, Rows
+from pipeline.leaderboard.csv_rows import Rows, delimiter, read_loosely
+from pipeline.leaderboard.form import Form
 
 SHOWN = 3
 SUM_TOLERANCE = 1e-3
@@ -27,18 +25,24 @@ class Verdict:
 
 
 def check_submission(
-    data: bytes, form: Form, oof_shares: Sequence[float] | None = None, sample_bytes: bytes | None = None
+    data: bytes,
+    form: Form,
+    oof_shares: Sequence[float] | None = None,
+    sample_bytes: bytes | None = None,
+    *,
+    computed: bool = False,
 ) -> Verdict:
     """Check a submission's bytes against the sample's form.
 
     `oof_shares` [C] are the predicted classes' shares out of fold, in the order of form.classes;
-    `sample_bytes` the sample submission, which must not be sent itself. Nothing is raised: what is wrong
-    stands in the verdict.
+    `sample_bytes` the sample submission, which must not be sent itself: only a warning where the ensemble
+    `computed` the file, since few rows may come out equal. Nothing is raised: what is wrong stands in the
+    verdict.
     """
-    rows, faults = _read(data)
+    rows, faults = read_loosely(data)
     if not rows:
         return Verdict((*faults, "it has no rows"), (), {})
-    faults += _header_faults(rows[0], form)
+    faults += _header_faults(rows[0], form) + _delimiter_faults(data, form)
     width = len(form.header)
     ragged = [f"line {i}: {len(row)} cells" for i, row in enumerate(rows, 1) if len(row) != len(rows[0])]
     faults += _listed(f"rows with another number of cells than the header's {len(rows[0])}", ragged)
@@ -46,10 +50,13 @@ def check_submission(
     faults += _id_faults(body, form)
     cell_faults, chosen = (_label_cells if form.kind in ("label", "topk") else _prob_cells)(body, form)
     faults += cell_faults
-    if sample_bytes is not None and _says_the_same(data, sample_bytes):
-        faults.append("it is the sample submission itself")
     counts = {name: chosen.count(i) for i, name in enumerate(form.classes)} if chosen else {}
     warnings = _order_warnings(body, form) + _share_warnings(counts, oof_shares)
+    if sample_bytes is not None and _says_the_same(data, sample_bytes):
+        if computed:
+            warnings.append("its predictions are those of the sample submission")
+        else:
+            faults.append("it is the sample submission itself")
     return Verdict(tuple(faults), tuple(warnings), counts)
 
 
@@ -61,7 +68,7 @@ def prediction_digest(data: bytes) -> str:
     >>> prediction_digest(b"id,p\\n01,1\\n") == prediction_digest(b"id,p\\n1,1\\n")
     False
     """
-    rows, _ = _read(data)
+    rows, _ = read_loosely(data)
     if not rows or any(len(row) != len(rows[0]) for row in rows):
         return hashlib.sha256(data).hexdigest()
     columns = sorted(range(1, len(rows[0])), key=lambda i: rows[0][i])
@@ -78,28 +85,12 @@ def prediction_digest(data: bytes) -> str:
 
 def _says_the_same(data: bytes, other: bytes) -> bool:
     # Most files differ in their first rows, in whatever order: no need to hash both whole.
-    rows, others = _read(data)[0], _read(other)[0]
+    rows, others = read_loosely(data)[0], read_loosely(other)[0]
     by_id = {row[0]: row for row in rows}
     few = others[1:100]
     if len(rows) != len(others) or any(_differ(by_id.get(row[0]), row) for row in few):
         return False
     return prediction_digest(data) == prediction_digest(other)
-
-
-def _read(data: bytes) -> tuple[Rows, list[str]]:
-    faults = []
-    if data.startswith(codecs.BOM_UTF8):
-        faults.append("it begins with a byte order mark (BOM): save it as plain UTF-8")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return [], [f"byte {error.start} is no UTF-8 ({error.reason}): save it as plain UTF-8"]
-    if "\0" in text:
-        return [], ["it holds NUL bytes: is it a text file?"]
-    try:
-        return [row for row in csv.reader(io.StringIO(text, newline="")) if row], faults
-    except csv.Error as error:
-        return [], [*faults, f"it is no CSV file: {error}"]
 
 
 def _header_faults(header: Sequence[str], form: Form) -> list[str]:
@@ -111,6 +102,13 @@ def _header_faults(header: Sequence[str], form: Form) -> list[str]:
     elif sorted(header) == sorted(form.header):
         shown += " (the same columns in another order)"
     return [shown]
+
+
+def _delimiter_faults(data: bytes, form: Form) -> list[str]:
+    found = delimiter(data.decode("utf-8-sig"))
+    if found == form.delimiter:
+        return []
+    return [f"its columns are separated by {found!r}, the sample's by {form.delimiter!r}"]
 
 
 def _id_faults(body: Rows, form: Form) -> list[str]:

@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 
 from pipeline.errors import DataError
+from pipeline.leaderboard.csv_rows import Rows, delimiter, parse
 
 Kind = Literal["label", "probs", "binary", "topk"]
-Rows = list[list[str]]
 SEPARATORS = (" ", ",", "|", ";")
 NUMBERED = re.compile(r"(.*?)(\d+)")
 
@@ -29,7 +29,8 @@ class Form:
     `header` are the columns, the first holds the ids; `ids` in the sample's order; `classes` [C] in the order
     of probs. `labels` [C] is how each class is written in a cell (label, topk), `written` says it in words.
     `column_of` [C] is each class's place among the columns behind the ids (probs), `positive` the class whose
-    probability is asked (binary), `separator` and `k` describe the labels of one cell (topk).
+    probability is asked (binary), `separator` and `k` describe the labels of one cell (topk), `delimiter`
+    stands between the columns.
     """
 
     header: tuple[str, ...]
@@ -42,6 +43,7 @@ class Form:
     positive: int = 1
     separator: str = " "
     k: int = 1
+    delimiter: str = ","
 
 
 def read_form(sample: Path, classes: Sequence[str], needs: Literal["labels", "probs"] | None = None) -> Form:
@@ -51,7 +53,8 @@ def read_form(sample: Path, classes: Sequence[str], needs: Literal["labels", "pr
     be labels or probabilities. Raises DataError saying what was found where the form can't be told.
     """
     try:
-        rows = parse(sample.read_bytes())
+        data = sample.read_bytes()
+        rows = parse(data)
     except OSError as error:
         raise DataError(f"can't read {sample}: {error.strerror}.") from error
     except ValueError as error:
@@ -62,7 +65,7 @@ def read_form(sample: Path, classes: Sequence[str], needs: Literal["labels", "pr
     _check_ids(sample, header, body)
     ids = tuple(row[0] for row in body)
     names = tuple(classes)
-    blank = Form(tuple(header), ids, "label", names)
+    blank = Form(tuple(header), ids, "label", names, delimiter=delimiter(data.decode("utf-8-sig")))
     if len(header) > 2:
         return _form_of_columns(sample, blank)
     cells = [row[1].strip() for row in body]
@@ -72,36 +75,9 @@ def read_form(sample: Path, classes: Sequence[str], needs: Literal["labels", "pr
     if values <= set(names):
         return replace(blank, labels=names)
     if all(value.isdecimal() for value in values):
-        labels, written = _numbered(sample, header[1], values, len(names))
+        labels, written = _numbered(sample, header[1], values, names)
         return replace(blank, labels=labels, written=written)
     return _form_of_lists(sample, blank, cells)
-
-
-def parse(data: bytes) -> Rows:
-    """Split a CSV file into rows of text, blank lines left out, a BOM forgiven.
-
-    Raises ValueError where it isn't UTF-8, has no rows, or a row has another number of cells than the header.
-
-    >>> parse(b"id,label\\r\\n007,cat\\r\\n")
-    [['id', 'label'], ['007', 'cat']]
-    """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is no UTF-8 ({error.reason})") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: Rows = []
-    try:
-        for row in reader:
-            if row and len(row) != len(rows[0] if rows else row):
-                raise ValueError(f"line {reader.line_num} has {len(row)} cells, the header {len(rows[0])}")
-            if row:
-                rows.append(row)
-    except csv.Error as error:
-        raise ValueError(f"line {reader.line_num}: {error}") from error
-    if len(rows) < 2:
-        raise ValueError("it is empty" if not rows else "it has a header and no rows")
-    return rows
 
 
 def render(form: Form, ids: Sequence[str], predictions: np.ndarray | None, probs: np.ndarray | None) -> bytes:
@@ -121,7 +97,7 @@ def render(form: Form, ids: Sequence[str], predictions: np.ndarray | None, probs
             raise ValueError(f"a {form.kind} form needs probs")
         columns = _prob_columns(form, np.asarray(probs)[order])
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, delimiter=form.delimiter, lineterminator="\n")
     writer.writerow(form.header)
     writer.writerows(zip(form.ids, *columns, strict=True))
     return text.getvalue().encode()
@@ -216,7 +192,7 @@ def _form_of_lists(sample: Path, blank: Form, cells: list[str]) -> Form:
         if k > 1 and values <= set(classes):
             return form
         if k > 1 and all(value.isdecimal() for value in values):
-            labels, written = _numbered(sample, column, values, len(classes))
+            labels, written = _numbered(sample, column, values, classes)
             return replace(form, labels=labels, written=written)
     strange = sorted(set(cells) - set(classes))
     raise DataError(
@@ -225,9 +201,13 @@ def _form_of_lists(sample: Path, blank: Form, cells: list[str]) -> Form:
     )
 
 
-def _numbered(sample: Path, column: str, values: set[str], count: int) -> tuple[tuple[str, ...], str]:
+def _numbered(
+    sample: Path, column: str, values: set[str], classes: Sequence[str]
+) -> tuple[tuple[str, ...], str]:
     """Tell 0-based from 1-based class numbers: labels as written, and the words for it."""
-    numbers = [int(value) for value in values]
+    if len(values) == 1 and all(name.isdecimal() for name in classes):
+        return tuple(classes), "class name"  # one number everywhere tells no numbering: names are numbers
+    numbers, count = [int(value) for value in values], len(classes)
     low, high = min(numbers), max(numbers)
     found = f"{sample}: column {column!r} holds the numbers {low} to {high}, there are {count} classes"
     if high > count or (low == 0 and high == count):

@@ -12,7 +12,7 @@ from pipeline.config import Config
 from pipeline.errors import DataError
 from pipeline.leaderboard import ledger
 from pipeline.leaderboard.check import prediction_digest
-from pipeline.leaderboard.form import parse
+from pipeline.leaderboard.csv_rows import parse
 from pipeline.score.metrics import find_metric
 
 
@@ -21,8 +21,8 @@ def score_solution(
 ) -> dict[str, float | int]:
     """Score a submission as the leaderboard would: true_score, true_score_clean (wrong labels mended), rows.
 
-    The solution has the columns id, label, clean_label; rows are joined by id. A submitted label counts as
-    a probability of 1 where the metric needs probabilities. Raises DataError for other ids or labels.
+    The solution has the columns id, label, clean_label; rows are joined by id. A metric of probabilities
+    needs a column a class: a label would count as certain. Raises DataError for other ids, labels or columns.
     """
     truth = _table(solution.read_bytes(), str(solution), ("id", "label", "clean_label"))
     rows = parse(submission)
@@ -34,6 +34,8 @@ def score_solution(
         )
     cells = [given[name] for name in truth]
     chosen = find_metric(metric)
+    if chosen.needs == "probs" and len(rows[0]) == 2:
+        raise DataError(f"{chosen.name} scores probabilities: the submission needs a column a class.")
     answer = _probs(rows[0][1:], cells, classes)
     wanted = answer if chosen.needs == "probs" else answer.argmax(axis=1)
     scores = []

@@ -15,7 +15,8 @@ from pipeline.config import Config
 from pipeline.errors import DataError
 from pipeline.leaderboard import ledger
 from pipeline.leaderboard.check import Verdict, check_submission, prediction_digest
-from pipeline.leaderboard.form import parse, read_form
+from pipeline.leaderboard.csv_rows import parse
+from pipeline.leaderboard.form import read_form
 from pipeline.score.metrics import find_metric
 
 SHOWN_CLASSES = 12
@@ -106,7 +107,8 @@ def _verdict(config: Config, data: bytes, scores: dict[str, Any]) -> Verdict:
         )
     sample = Path(facts["sample_submission"])
     form = read_form(sample, facts["classes"], find_metric(config.data.metric).needs)
-    return check_submission(data, form, scores.get("oof_shares"), sample.read_bytes())
+    shares = scores.get("oof_shares")
+    return check_submission(data, form, shares, sample.read_bytes(), computed=bool(scores))
 
 
 def _message(config: Config, scores: dict[str, Any], path: Path, sha256: str) -> str:

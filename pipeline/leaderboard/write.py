@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,13 +27,14 @@ def write_submission(
 ) -> dict[str, Any]:
     """Publish submissions/NAME-DIGEST8.csv and return what scores.json adds: its path, rows, expected range.
 
-    labels int [n] and probs float [n, C] are in the order of `ids`, `scores` is the content of
-    scores.json so far. The drawn sample is scored against its
-    hidden solution and gets its ledger line. Raises DataError, with all faults, for a file that isn't valid.
+    labels int [n] and probs float [n, C] are in the order of `ids`, `scores` is the content of scores.json
+    so far. The drawn sample is scored against its hidden solution and gets its ledger line. Raises DataError,
+    with all faults, for a file that isn't valid.
     """
     form, sample = submission_form(config, classes, ids)
     data = render(form, ids, labels, probs)
-    verdict = check_submission(data, form, scores["oof_shares"], sample.read_bytes() if sample else None)
+    sample_bytes = sample.read_bytes() if sample else None
+    verdict = check_submission(data, form, scores["oof_shares"], sample_bytes, computed=True)
     if verdict.faults:
         raise DataError("the submission isn't valid:\n" + "\n".join(verdict.faults))
     for text in verdict.warnings:
@@ -49,17 +50,37 @@ def write_submission(
         "expected": {"rows": len(form.ids), "low": expected.low, "high": expected.high},
     }
     if config.data.drawn:
+        if metric.needs == "probs":  # the sample's form has labels, which would count as certain
+            data = render(_plain_form(classes, form.ids, "probs"), ids, None, probs)
         added |= _score_locally(config, path, data, classes, scores)
     return added
 
 
 def submission_form(config: Config, classes: Sequence[str], ids: Sequence[str]) -> tuple[Form, Path | None]:
-    """Return the form and the sample submission that it was read off; without one: columns id and label."""
+    """Return the form and the sample submission that it was read off.
+
+    Without one: id and label, or id and a column a class where the metric needs probabilities.
+    """
     sample = manifest.facts(paths.cache_manifest(config))["sample_submission"]
+    needs = find_metric(config.data.metric).needs
     if sample:
-        return read_form(Path(sample), classes, find_metric(config.data.metric).needs), Path(sample)
+        return read_form(Path(sample), classes, needs), Path(sample)
+    return _plain_form(classes, ids, needs), None
+
+
+def check_form(config: Config) -> None:
+    """Raise the DataError of a sample submission that can't be followed, before the time of training.
+
+    Reads what prepare found; a competition without a sample submission always has a form.
+    """
+    submission_form(config, manifest.facts(paths.cache_manifest(config))["classes"], ids=[])
+
+
+def _plain_form(classes: Sequence[str], ids: Sequence[str], needs: Literal["labels", "probs"]) -> Form:
     names = tuple(classes)
-    return Form(("id", "label"), tuple(ids), "label", names, labels=names), None
+    if needs == "labels":
+        return Form(("id", "label"), tuple(ids), "label", names, labels=names)
+    return Form(("id", *names), tuple(ids), "probs", names, column_of=tuple(range(len(names))))
 
 
 def _score_locally(
