@@ -3,14 +3,16 @@
 Every class is spread evenly over the folds. Images that show the same picture (equal bytes, or flipped,
 cropped by a few per cent, compressed again) and images with an equal data.group_column stay in one fold: else
 the score flatters itself. Writes folds/NAME.csv (id, label, group, fold) and folds/NAME.json (balance, rare
-classes, duplicates), once. With other images, another folds.seed or folds.count it refuses to overwrite them;
---force starts a new lineage, on which every member is trained again."""
+classes, duplicates), once. When the bytes or groups of images change later, the folds are kept if no group
+lies in two of them. Else, and with other images, another folds.seed or folds.count, it refuses to overwrite
+them; --force starts a new lineage, on which every member is trained again."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import terminal
-from pipeline.artifacts import manifest, paths
+from pipeline.artifacts import lock, manifest, paths
 from pipeline.artifacts.state import State, waiting
 from pipeline.config import Config
 from pipeline.errors import DataError
@@ -40,23 +42,61 @@ def states(config: Config) -> list[State]:
     """Say whether the folds are there and those of the configuration and the images."""
     if manifest.read(paths.cache_manifest(config)) is None:
         return [waiting(STAGE)]
-    why = _outdated(config)
-    if why is None:
+    from pipeline.dataset import folds_file
+
+    why, _ = folds_file.look(config)
+    if lock.is_held(_lock(config)):
+        return [State(STAGE, "running", why)]
+    if not why:
         return [State(STAGE, "done")]
     return [State(STAGE, "stale" if paths.folds_record(config).exists() else "to do", why)]
 
 
 def run(config: Config, options: argparse.Namespace) -> None:
-    """Write the folds where there are none; raises DataError where there are others, without --force."""
+    """Write the folds where there are none, keep those that still hold, replace others with --force.
+
+    Raises DataError where the folds are others, LockedError while another process writes them.
+    """
     from pipeline.dataset import folds_file
 
     manifest.facts(paths.cache_manifest(config))
-    why = _outdated(config)
-    if why is None:
-        terminal.stage(STAGE, "up to date")
-        return
+    why, _ = folds_file.look(config)
+    if why:
+        with lock.hold(_lock(config), "the fold assignment"):
+            why, kept = folds_file.look(config)  # another process may have written them since
+            if why and kept is not None and not options.force:
+                _keep(config, kept, why)
+                return
+            if why:
+                _write(config, why, options.force)
+                return
+    terminal.stage(STAGE, "up to date")
+
+
+def _lock(config: Config) -> Path:
+    return paths.competition(config) / "folds.lock"
+
+
+def _keep(config: Config, kept: "Folds", why: str) -> None:
+    """Record that the folds hold for the images as they are now; raises DataError where a group is split."""
+    from pipeline.dataset import folds_file
+
+    table, found = _grouped_images(config)
+    train = table[table["split"] == "train"]
+    fold_of = dict(zip(kept.ids, kept.fold_of.tolist(), strict=True))
+    torn = folds_file.straddling(train.assign(fold=train["id"].map(fold_of)))
+    if torn:
+        raise DataError(f"{paths.folds_table(config)}: {why}, and now {torn}. {folds_file.WAY_OUT}")
+    record = paths.folds_record(config)
+    made_with = folds_file.read_record(record)
+    folds_file.write_record(record, kept, {**made_with, **_images(config, table, train, found)})
+    terminal.stage(STAGE, f"kept, since no group lies in two folds ({why}); {record} renewed")
+
+
+def _write(config: Config, why: str, force: bool) -> None:
+    from pipeline.dataset import folds_file
+
     table, record = paths.folds_table(config), paths.folds_record(config)
-    force = getattr(options, "force", False)
     if table.exists() and record.exists() and not force:
         raise DataError(f"{why} {folds_file.WAY_OUT}")
     promised = None if force else folds_file.promised_digest(table, record)
@@ -66,25 +106,6 @@ def run(config: Config, options: argparse.Namespace) -> None:
         raise DataError(f"{why}, and these settings and images give other folds. {folds_file.WAY_OUT}")
     folds_file.write_folds(table, record, folds, facts)
     _tell(folds, facts)
-
-
-def _outdated(config: Config) -> str | None:
-    """Say why the folds on disk aren't the configuration's and the images', or None where they are."""
-    from pipeline.dataset import folds_file
-
-    table, record = paths.folds_table(config), paths.folds_record(config)
-    missing = [str(path) for path in (table, record) if not path.exists()]
-    if missing:
-        return f"{missing[0]} is missing" if len(missing) == 1 else "not done yet"
-    try:
-        made_with = folds_file.read_record(record)
-        folds_file.load_folds(config)
-    except DataError as error:
-        return str(error).removesuffix(folds_file.WAY_OUT).rstrip()
-    for key, wanted in (("seed", config.folds.seed), ("count", config.folds.count)):
-        if made_with.get(key) != wanted:
-            return f"{table} was made with folds.{key}={made_with.get(key)}, not {wanted}."
-    return None
 
 
 def _make_folds(config: Config) -> "tuple[Folds, dict[str, Any]]":
@@ -105,17 +126,29 @@ def _make_folds(config: Config) -> "tuple[Folds, dict[str, Any]]":
     if split_up:
         raise DataError(f"the folds came out wrong: {'; '.join(split_up[:LISTED])}. Set another folds.seed.")
     folds = folds_file.build_folds(train["id"].tolist(), labels.tolist(), groups, fold_of)
-    known = manifest.facts(paths.cache_manifest(config))
+    balance = splits.fold_balance(fold_of, labels).tolist()
     return folds, {
         "seed": config.folds.seed,
         "count": config.folds.count,
         "rows": len(folds.ids),
         "groups": int(groups.max()) + 1,
-        "classes_digest": known["classes_digest"],
-        "train_digest": known["train_digest"],
-        "balance": _balance(folds),
+        "balance": dict(zip(sorted(set(folds.labels)), balance, strict=True)),
         "rare_classes": splits.rare_classes(labels, config.folds.count),
         "problems": problems,
+        **_images(config, table, train, found),
+    }
+
+
+def _images(config: Config, table: "pd.DataFrame", train: "pd.DataFrame", found: "Groups") -> dict[str, Any]:
+    """Return what NAME.json says of the images, which is renewed when they change and the folds are kept."""
+    from pipeline.dataset import folds_file
+
+    known = manifest.facts(paths.cache_manifest(config))
+    return {
+        "group_column": config.data.group_column,
+        "images_digest": folds_file.images_digest(train),
+        "classes_digest": known["classes_digest"],
+        "train_digest": known["train_digest"],
         **_duplicates(table, train, found),
     }
 
@@ -137,16 +170,6 @@ def _grouped_images(config: Config) -> "tuple[pd.DataFrame, Groups]":
         lambda row: duplicates.grey32(images.pixels(int(place[row]))),
     )
     return table.assign(in_group=found.group_of, picture=found.picture_of), found
-
-
-def _balance(folds: "Folds") -> dict[str, list[int]]:
-    import numpy as np
-
-    from pipeline.score import splits
-
-    labels = np.array(folds.labels, dtype=object)
-    balance = splits.fold_balance(folds.fold_of, labels).tolist()
-    return dict(zip(sorted(set(folds.labels)), balance, strict=True))
 
 
 def _duplicates(table: "pd.DataFrame", train: "pd.DataFrame", found: "Groups") -> dict[str, Any]:

@@ -12,20 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import folds
-from pipeline.artifacts import manifest, paths, writer
+from pipeline.artifacts import lock, manifest, paths, writer
 from pipeline.config import Config, resolve
 from pipeline.dataset import cache, csv_file
 from pipeline.dataset.folds_file import build_folds, load_folds, read_folds, table_bytes
-from pipeline.errors import DataError, ResourceError
+from pipeline.errors import DataError, LockedError, ResourceError
 
 ODD_NAMES = ["007", "1e5", "NA", "a,b", 'say "hi"', "line\nend", "käfer", "c\\xe9"]
 
 
-def configure(folder: Path, **fold_fields: int) -> Config:
+def configure(folder: Path, group_column: str = "", **fold_fields: int) -> Config:
     names = ("data", "runs", "folds", "submissions")
     return resolve(
         {
-            "data": {"name": "moths"},
+            "data": {"name": "moths", "group_column": group_column},
             "folds": fold_fields,
             "members": [{"model": "resnet18"}],
             "paths": {name: str(folder / name) for name in names},
@@ -237,6 +237,146 @@ def test_a_kill_at_any_write_ends_with_the_same_files(tmp_path, monkeypatch):
         monkeypatch.setattr(writer, "on_event", None)
         run(broken)
         assert content(broken) == content(config)
+
+
+def with_picture(names: list[str], picture: int) -> list[tuple[str, str, str, int]]:
+    return [(*row[:3], picture if row[1] in names else -1) for row in rows_of()]
+
+
+def in_two_folds(config: Config) -> tuple[list[str], list[str]]:
+    """Return the ids of fold 0 and those of fold 1."""
+    found = load_folds(config)
+    zero, one = ([found.ids[i] for i in np.flatnonzero(found.fold_of == k)] for k in (0, 1))
+    return zero, one
+
+
+def test_bytes_that_become_a_twin_in_another_fold_are_refused(tmp_path):
+    config = configure(tmp_path)
+    prepare(config, rows_of())
+    run(config)
+    zero, one = in_two_folds(config)
+    first, last = sorted((zero[0], one[0]))
+    before = content(config)
+    prepare(config, with_picture([first, last], 5))
+    state = folds.states(config)[0]
+    assert (state.state, state.why) == (
+        "stale",
+        "the bytes or groups of images changed after the folds were made",
+    )
+    with pytest.raises(DataError, match=r"may hold no more: the bytes .*python -m pipeline\.folds tells"):
+        load_folds(config)
+    message = rf"1 group lies in several folds: '{first}' \(fold \d\) and '{last}' \(fold \d\) show the same"
+    for _ in range(2):
+        with pytest.raises(DataError, match=message + r" picture\. .*--force") as caught:
+            run(config)
+        assert caught.value.exit_code == 3
+    assert content(config) == before
+    run(config, force=True)
+    found = load_folds(config)
+    fold_of = dict(zip(found.ids, found.fold_of.tolist(), strict=True))
+    assert fold_of[first] == fold_of[last]
+    assert folds.states(config)[0].state == "done"
+
+
+@pytest.mark.parametrize("twins", [False, True])
+def test_bytes_that_tear_no_group_keep_the_folds(tmp_path, capsys, twins):
+    config = configure(tmp_path)
+    prepare(config, rows_of())
+    run(config)
+    zero, _ = in_two_folds(config)
+    before = content(config)
+    prepare(config, with_picture(zero[:2] if twins else zero[:1], 5))
+    assert folds.states(config)[0].state == "stale"
+    run(config)
+    after = content(config)
+    assert after[0] == before[0]
+    old, new = (json.loads(record) for _, record in (before, after))
+    changed = {key for key in old if old[key] != new[key]}
+    assert changed == ({"images_digest", "duplicates", "conflicts"} if twins else {"images_digest"})
+    assert (
+        "folds     kept, since no group lies in two folds (the bytes or groups of" in capsys.readouterr().out
+    )
+    assert folds.states(config)[0].state == "done"
+    run(config)
+    assert "folds     up to date" in capsys.readouterr().out
+    assert content(config) == after
+
+
+def test_a_group_column_set_later_is_checked(tmp_path):
+    config, grouped = configure(tmp_path), configure(tmp_path, group_column="site")
+    prepare(config, rows_of())
+    run(config)
+    zero, one = in_two_folds(config)
+    before = content(config)
+    # prepare hasn't read the column yet: what it will find is checked again
+    assert folds.states(grouped)[0].why == 'data.group_column changed from "" to "site"'
+    run(grouped)
+    prepare(grouped, rows_of(), {zero[0]: "pond", one[0]: "pond", zero[1]: "wood", zero[2]: "wood"})
+    for work in (config, grouped):
+        assert folds.states(work)[0].state == "stale"
+    with pytest.raises(
+        DataError, match=r"1 group lies .* same value of data\.group_column, 'pond'\. .*--force"
+    ):
+        run(grouped)
+    assert content(grouped)[0] == before[0]
+    prepare(grouped, rows_of(), {zero[1]: "wood", zero[2]: "wood"})
+    run(grouped)
+    assert content(grouped)[0] == before[0]
+    assert json.loads(content(grouped)[1])["group_column"] == "site"
+    prepare(config, rows_of())
+    run(config)
+    assert content(config) == before
+
+
+def test_a_chain_through_the_users_group_and_a_picture_is_refused(tmp_path):
+    config = configure(tmp_path, group_column="site")
+    prepare(config, rows_of())
+    run(config)
+    zero, one = in_two_folds(config)
+    # nothing in common but for a test image: it has the bytes of one, the site of the other
+    sites = {one[0]: "bog", "t": "bog"}
+    prepare(config, [*with_picture([zero[0]], 5), ("test", "t", "", 5)], sites)
+    with pytest.raises(DataError, match=r"1 group lies .* belong together through other images"):
+        run(config)
+
+
+@pytest.mark.parametrize("key", ["images_digest", "group_column"])
+def test_an_older_record_is_checked_and_renewed(tmp_path, key):
+    config = configure(tmp_path)
+    prepare(config, rows_of())
+    run(config)
+    before = content(config)
+    older = {name: value for name, value in json.loads(before[1]).items() if name != key}
+    writer.publish_bytes(paths.folds_record(config), json.dumps(older).encode())
+    state = folds.states(config)[0]
+    assert state.state == "stale"
+    assert state.why.endswith("moths.json doesn't say which images its groups hold for")
+    run(config)
+    assert content(config) == before
+
+
+def test_another_process_that_writes_the_folds_is_waited_for(tmp_path, monkeypatch, capsys):
+    config = configure(tmp_path)
+    prepare(config, rows_of())
+    with lock.hold(paths.competition(config) / "folds.lock", "the fold assignment"):
+        assert folds.states(config)[0].state == "running"
+        with pytest.raises(LockedError, match="the fold assignment is held by pid"):
+            run(config)
+    assert not paths.folds_table(config).exists()
+    hold, done = lock.hold, []
+
+    def late(path: Path, what: str):
+        """Take the lock only after another process has done the work under it."""
+        monkeypatch.setattr(lock, "hold", hold)
+        run(config)
+        done.append(content(config))
+        monkeypatch.setattr(writer, "on_event", lambda name, path: pytest.fail(f"{name} {path}"))
+        return hold(path, what)
+
+    monkeypatch.setattr(lock, "hold", late)
+    run(config)
+    assert [content(config)] == done
+    assert "folds     up to date" in capsys.readouterr().out
 
 
 def test_odd_ids_survive(tmp_path):

@@ -1,7 +1,7 @@
 """The fold assignment on disk, folds/NAME.csv and .json: written once, read and checked by later stages.
 
 NAME.csv has the columns id, label, group and fold, sorted by id; NAME.json, written last, says what it was
-made from and carries its digest.
+made from and carries its digest, and that of the images that its groups hold for.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline.artifacts import manifest, paths, writer
 from pipeline.config import Config
@@ -52,16 +53,72 @@ def build_folds(ids: Sequence[str], labels: Sequence[str], groups: np.ndarray, f
 def load_folds(config: Config) -> Folds:
     """Read the folds of a competition and check them against their record and the images.
 
+    Raises DataError for folds that are missing, edited by hand, made for other images or labels, or not yet
+    checked against the images' bytes and the user's groups as they are now.
+    """
+    folds, why = read_checked(config)
+    if why:
+        raise DataError(
+            f"{paths.folds_table(config)} may hold no more: {why}. python -m pipeline.folds tells."
+        )
+    return folds
+
+
+def read_checked(config: Config) -> tuple[Folds, str]:
+    """Read the folds, and say why a group may lie in several of them now; "" where none can.
+
     Raises DataError for folds that are missing, edited by hand, or made for other images or labels.
     """
     table, record = paths.folds_table(config), paths.folds_record(config)
-    folds = read_folds(table)
-    if folds.digest != read_record(record).get("digest"):
+    folds, made_with = read_folds(table), read_record(record)
+    if folds.digest != made_with.get("digest"):
         raise DataError(f"{table} isn't what {record} says: it was edited by hand. {WAY_OUT}")
-    other = differences(folds, *usable_rows(config))
+    rows = cache.open_cache(paths.cache(config)).table
+    rows = rows[rows["split"] == "train"]
+    other = differences(folds, rows["id"].tolist(), rows["label"].tolist())
     if other:
         raise DataError(f"{table} was made for other data: {other}. {WAY_OUT}")
-    return folds
+    return folds, _regrouped(config, made_with, rows)
+
+
+def look(config: Config) -> tuple[str, Folds | None]:
+    """Say why the folds on disk may not be the configuration's and the images', "" where they are.
+
+    The folds come with it unless they certainly are others.
+    """
+    table, record = paths.folds_table(config), paths.folds_record(config)
+    missing = [str(path) for path in (table, record) if not path.exists()]
+    if missing:
+        return (f"{missing[0]} is missing" if len(missing) == 1 else "not done yet"), None
+    try:
+        made_with = read_record(record)
+        folds, why = read_checked(config)
+    except DataError as error:
+        return str(error).removesuffix(WAY_OUT).rstrip(), None
+    for key, wanted in (("seed", config.folds.seed), ("count", config.folds.count)):
+        if made_with.get(key) != wanted:
+            return f"{table} was made with folds.{key}={made_with.get(key)}, not {wanted}.", None
+    return why, folds
+
+
+def images_digest(rows: pd.DataFrame) -> str:
+    """Digest what the groups of training images come from: id, sha256 and the user's group of each row.
+
+    Neither the cache's size nor test images count, which hold no fold: at most, one links two pictures that
+    aren't alike enough themselves. The order of the rows changes nothing.
+    """
+    return manifest.digest(rows.sort_values("id")[["id", "sha256", "group"]].to_numpy().tolist())
+
+
+def _regrouped(config: Config, made_with: Mapping[str, Any], rows: pd.DataFrame) -> str:
+    if "images_digest" not in made_with or "group_column" not in made_with:
+        return f"{paths.folds_record(config)} doesn't say which images its groups hold for"
+    was, now = made_with["group_column"], config.data.group_column
+    if was != now:
+        return f'data.group_column changed from "{was}" to "{now}"'
+    if made_with["images_digest"] != images_digest(rows):
+        return "the bytes or groups of images changed after the folds were made"
+    return ""
 
 
 def read_folds(table: Path) -> Folds:
@@ -108,15 +165,46 @@ def table_bytes(folds: Folds) -> bytes:
 def write_folds(table: Path, record: Path, folds: Folds, facts: Mapping[str, Any]) -> None:
     """Publish NAME.csv, then NAME.json with `facts` and the digest: the record is the commit."""
     writer.publish_bytes(table, table_bytes(folds))
+    write_record(record, folds, facts)
+
+
+def write_record(record: Path, folds: Folds, facts: Mapping[str, Any]) -> None:
+    """Publish NAME.json alone, for folds that are kept."""
     text = json.dumps({**facts, "digest": folds.digest}, sort_keys=True, indent=1, ensure_ascii=False)
     writer.publish_bytes(record, text.encode() + b"\n")
 
 
-def usable_rows(config: Config) -> tuple[list[str], list[str]]:
-    """Return the ids and labels of the training images that can be used."""
-    rows = cache.open_cache(paths.cache(config)).table
-    rows = rows[rows["split"] == "train"]
-    return rows["id"].tolist(), rows["label"].tolist()
+def straddling(rows: pd.DataFrame) -> str:
+    """Say which images of one group lie in several folds, the first by row; "" where none do.
+
+    rows: id, fold (fold −1 is never scored, and may share a group with any), the user's group ("" is none),
+    and picture and in_group as `duplicates.find_groups` numbers them.
+
+    >>> rows = pd.DataFrame({"id": ["a", "b", "c"], "fold": [0, 1, 1], "group": ["", "", ""]})
+    >>> straddling(rows.assign(picture=[0, 1, 0], in_group=[0, 1, 0]))
+    "1 group lies in several folds: 'a' (fold 0) and 'c' (fold 1) show the same picture"
+    >>> straddling(rows.assign(picture=[0, 1, 1], in_group=[0, 1, 1]))
+    ''
+    """
+    scored = rows[rows["fold"] >= 0]
+    torn = scored[scored.groupby("in_group")["fold"].transform("nunique") > 1]
+    if torn.empty:
+        return ""
+    groups = torn["in_group"].drop_duplicates().astype(str).tolist()
+    counted = _count(groups, "group lies", "groups lie") + " in several folds"
+    for column, how in (
+        ("picture", "show the same picture"),
+        ("group", "have the same value of data.group_column, {!r}"),
+        ("in_group", "belong together through other images"),
+    ):
+        named = torn[torn[column].astype(str) != ""]
+        named = named[named.groupby(column)["fold"].transform("nunique") > 1]
+        if not named.empty:
+            one = named.iloc[0]
+            other = named[(named[column] == one[column]) & (named["fold"] != one["fold"])].iloc[0]
+            pair = " and ".join(f"{row['id']!r} (fold {row['fold']})" for row in (one, other))
+            return f"{counted}: {pair} {how.format(one[column])}"
+    return counted
 
 
 def differences(folds: Folds, ids: Sequence[str], labels: Sequence[str]) -> str:
