@@ -83,7 +83,12 @@ def _train_each(work: "Work", todo: list[Job], wait: bool) -> None:
     """Train the jobs; those that another process holds are looked at again, or, without `wait`, refused."""
     told = False
     while todo:
-        refusals = [(job, refusal) for job in todo if (refusal := _try(work, job))]
+        refusals = []
+        for job in todo:
+            if refusal := _try(work, job):
+                refusals.append((job, refusal))
+            elif wait and work.todo and all(other.member != job.member for other in work.todo):
+                _show_scores(work.config, work)  # this member is done, others are to come
         held = [job for job, _ in refusals]
         if held and not wait:
             with lock.hold(held[0].lock_file, _name(held[0])):
@@ -113,8 +118,6 @@ def _try(work: "Work", job: Job) -> LockedError | None:
     except LockedError as refusal:
         return refusal
     work.todo.remove(job)
-    if work.todo and not any(other.member == job.member for other in work.todo):
-        _show_scores(work.config, work)  # a member is done, others are to come
     return None
 
 
