@@ -81,7 +81,7 @@ def progress(label: str) -> Iterator[Line]:
         return
     from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description:<9}"), BarColumn(20), TextColumn("{task.fields[text]}"))
+    columns = (TextColumn("{task.description:<9}"), BarColumn(8), TextColumn("{task.fields[text]}"))
     with Progress(*columns, console=_console(), transient=True) as bar:
         yield Line(label, bar)
 

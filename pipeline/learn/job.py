@@ -212,11 +212,11 @@ def _watch(work: Work, job: Job, line: terminal.Line) -> Watch:
             other.member.train.epochs * count[other.fold] / work.speeds.get(other.member.name, speed)
             for other in later
         )
-        left = " / ".join(terminal.duration(seconds) for seconds in (epoch_left, fold_left, all_left))
+        left = [terminal.duration(seconds) for seconds in (all_left, fold_left, epoch_left)]
         line.update(
             (step.epoch - 1 + share) / train.epochs,
-            f"{job.member.name} fold {job.fold} epoch {step.epoch}/{train.epochs}  loss {step.loss:.3f}  "
-            f"{speed:.0f} images/s  left: epoch / fold / all {left}",
+            f"{job.member.name} fold {job.fold} epoch {step.epoch}/{train.epochs}  {speed:.0f} images/s  "
+            f"left: all {left[0]}, fold {left[1]}, epoch {left[2]}",
         )
 
     return watch
