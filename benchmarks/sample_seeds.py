@@ -1,6 +1,7 @@
 """Does the blend beat its best member, and is its score believed? The sample competition, drawn with 5 seeds.
 
-python -m benchmarks.sample_seeds [FOLDER]     runs are kept in FOLDER; some 5 minutes a seed on 2 cores
+  python -m benchmarks.sample_seeds [FOLDER]              runs are kept in FOLDER; some 5 minutes a seed
+  python -m benchmarks.sample_seeds [FOLDER] --seeds 0    only these; the result's other rows are kept
 """
 
 import argparse
@@ -14,6 +15,8 @@ from typing import Any
 
 from benchmarks import result
 from pipeline import terminal
+from pipeline.artifacts import manifest
+from pipeline.leaderboard import ledger
 
 SEEDS = range(5)
 
@@ -24,8 +27,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", nargs="?", type=Path, help="where the runs are kept; default: a new one")
-    folder = parser.parse_args().folder or Path(tempfile.mkdtemp())
-    found = [_run(folder / f"s{seed}", seed) for seed in SEEDS]
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), help="which to measure now")
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp())
+    kept = (manifest.read_json(result.RESULTS / "sample_seeds.json") or {}).get("seeds", [])
+    measured = {row["seed"]: row for row in kept if row["seed"] not in options.seeds}
+    measured |= {seed: _run(folder / f"s{seed}", seed) for seed in options.seeds}
+    found = [measured[seed] for seed in sorted(measured)]
     gains = [row["cross_fitted"] - row["best_member"] for row in found]
     inside = sum(row["low"] <= row["true_score"] <= row["high"] for row in found)
     columns = [
@@ -63,6 +71,7 @@ def _run(folder: Path, seed: int) -> dict[str, Any]:
     best = max(scores["members"], key=lambda name: scores["members"][name]["oof"])
     return {
         "seed": seed,
+        "commit": ledger.commit(),
         "best_name": best,
         "best_member": scores["members"][best]["oof"],
         "members": {name: member["oof"] for name, member in scores["members"].items()},
