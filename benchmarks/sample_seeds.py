@@ -1,7 +1,7 @@
 """Does the blend beat its best member, and is its score believed? The sample competition, drawn with 5 seeds.
 
-  python -m benchmarks.sample_seeds [FOLDER]              runs are kept in FOLDER; some 5 minutes a seed
-  python -m benchmarks.sample_seeds [FOLDER] --seeds 0    only these; the result's other rows are kept
+python -m benchmarks.sample_seeds [FOLDER]              runs are kept in FOLDER; some 5 minutes a seed
+python -m benchmarks.sample_seeds [FOLDER] --seeds 0    only these; the result's other rows are kept
 """
 
 import argparse
