@@ -45,7 +45,13 @@ class Data:
 
     name: str = doc(..., "the competition's name: of its folders, folds and files", pattern=NAME)
     root: str = doc("", 'folder of the competition\'s files; "" = the data folder + name')
-    layout: Literal["auto", "folders", "table"] = doc("auto", "how images and labels are laid out")
+    layout: Literal["auto", "folders", "lists", "table"] = doc("auto", "how images and labels are laid out")
+    use_val: Literal["train", "holdout"] = doc(
+        "train", "an official validation split: joins the training rows, or is only scored at the end"
+    )
+    extra: tuple[str, ...] = doc(
+        (), "folders with more labelled images: in every training fold, never scored"
+    )
     metric: str = doc("macro-f1", "the competition's metric")
     kaggle: str = doc("", 'the competition\'s slug on Kaggle, to download from and submit to; "" = neither')
     kaggle_dataset: str = doc("", 'a public Kaggle data set to download, as OWNER/NAME; "" = none')
@@ -53,6 +59,9 @@ class Data:
     id_column: str = doc("", 'column of the image ids in train.csv; "" = found out')
     label_column: str = doc("", 'column of the labels in train.csv; "" = found out')
     group_column: str = doc("", 'column of train.csv whose equal values stay in one fold; "" = none')
+    time_column: str = doc(
+        "", 'column of train.csv with times (numbers or dates) for folds.kind = "time"; "" = none'
+    )
     unreadable: Literal["error", "skip"] = doc("error", "images that can't be read: stop, or leave them out")
     max_pixels: int = doc(64_000_000, "images with more pixels are refused before decoding", ge=1)
 
@@ -62,6 +71,10 @@ class Cache:
     """[cache]: the decoded images on disk."""
 
     short_side: int = doc(0, "pixels of the cached images' short side; 0 = what the members need", ge=0)
+    codec: Literal["auto", "raw", "jpeg"] = doc(
+        "auto",
+        "cached pixels as they are, or as JPEG q95 where disk is short; auto = raw if twice its size is free",
+    )
     workers: int = doc(0, "processes that read images; 0 = one a core", ge=0)
 
 
@@ -71,6 +84,12 @@ class Folds:
 
     count: int = doc(5, "folds", ge=2)
     seed: int = doc(0, "another seed shuffles otherwise", ge=0)
+    kind: Literal["auto", "stratified", "grouped", "time"] = doc(
+        "auto",
+        "grouped: by class, duplicates and groups kept whole; stratified: by class alone; time: fold k is"
+        " trained on what came before it; auto = time with a data.time_column, else grouped",
+    )
+    file: str = doc("", 'your own assignment, a CSV file with columns id and fold; "" = none')
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -20,7 +20,6 @@ from pipeline.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.dataset.duplicates import Groups
     from pipeline.dataset.folds_file import Folds
 
 STAGE = "folds"
@@ -81,7 +80,7 @@ def _keep(config: Config, kept: "Folds", why: str) -> None:
     """Record that the folds hold for the images as they are now; raises DataError where a group is split."""
     from pipeline.dataset import folds_file
 
-    table, found = _grouped_images(config)
+    table = _prepared_images(config)
     train = table[table["split"] == "train"]
     fold_of = dict(zip(kept.ids, kept.fold_of.tolist(), strict=True))
     torn = folds_file.straddling(train.assign(fold=train["id"].map(fold_of)))
@@ -89,7 +88,7 @@ def _keep(config: Config, kept: "Folds", why: str) -> None:
         raise DataError(f"{paths.folds_table(config)}: {why}, and now {torn}. {folds_file.WAY_OUT}")
     record = paths.folds_record(config)
     made_with = folds_file.read_record(record)
-    folds_file.write_record(record, kept, {**made_with, **_images(config, table, train, found)})
+    folds_file.write_record(record, kept, {**made_with, **_images(config, table, train)})
     terminal.stage(STAGE, f"kept, since no group lies in two folds ({why}); {record} renewed")
 
 
@@ -113,7 +112,7 @@ def _make_folds(config: Config) -> "tuple[Folds, dict[str, Any]]":
     from pipeline.dataset import folds_file
     from pipeline.score import splits
 
-    table, found = _grouped_images(config)
+    table = _prepared_images(config)
     train = table[table["split"] == "train"]
     groups = train["in_group"].factorize()[0]
     labels = train["label"].to_numpy(dtype=object)
@@ -135,11 +134,11 @@ def _make_folds(config: Config) -> "tuple[Folds, dict[str, Any]]":
         "balance": dict(zip(sorted(set(folds.labels)), balance, strict=True)),
         "rare_classes": splits.rare_classes(labels, config.folds.count),
         "problems": problems,
-        **_images(config, table, train, found),
+        **_images(config, table, train),
     }
 
 
-def _images(config: Config, table: "pd.DataFrame", train: "pd.DataFrame", found: "Groups") -> dict[str, Any]:
+def _images(config: Config, table: "pd.DataFrame", train: "pd.DataFrame") -> dict[str, Any]:
     """Return what NAME.json says of the images, which is renewed when they change and the folds are kept."""
     from pipeline.dataset import folds_file
 
@@ -149,30 +148,18 @@ def _images(config: Config, table: "pd.DataFrame", train: "pd.DataFrame", found:
         "images_digest": folds_file.images_digest(train),
         "classes_digest": known["classes_digest"],
         "train_digest": known["train_digest"],
-        **_duplicates(table, train, found),
+        **_duplicates(table, train),
     }
 
 
-def _grouped_images(config: Config) -> "tuple[pd.DataFrame, Groups]":
-    """Return the images that can be used, train and test by id, with columns in_group and picture (int)."""
-    import numpy as np
+def _prepared_images(config: Config) -> "pd.DataFrame":
+    """Return the images that can be used by split and id, so that the order of train.csv changes nothing."""
+    from pipeline.dataset import cache
 
-    from pipeline.dataset import cache, duplicates
-
-    images = cache.open_cache(paths.cache(config))
-    # by id, so that the order of train.csv changes nothing; the index is still the image's place in the cache
-    table = images.table.sort_values(["split", "id"])
-    place = table.index.to_numpy()
-    found = duplicates.find_groups(
-        table["sha256"].tolist(),
-        table["group"].tolist(),
-        table["phash"].to_numpy(np.uint64),
-        lambda row: duplicates.grey32(images.pixels(int(place[row]))),
-    )
-    return table.assign(in_group=found.group_of, picture=found.picture_of), found
+    return cache.open_cache(paths.cache(config)).table.sort_values(["split", "id"])
 
 
-def _duplicates(table: "pd.DataFrame", train: "pd.DataFrame", found: "Groups") -> dict[str, Any]:
+def _duplicates(table: "pd.DataFrame", train: "pd.DataFrame") -> dict[str, Any]:
     """Return what is known of pictures that occur twice: counts, and the first of each kind by id."""
     test = table[table["split"] == "test"]
     labels_of = train.groupby("picture")["label"].nunique()
@@ -184,18 +171,19 @@ def _duplicates(table: "pd.DataFrame", train: "pd.DataFrame", found: "Groups") -
     first_of = dict(zip(unique["picture"], unique["id"], strict=True))
     seen = twins[["id", "picture"]].head(RECORDED).to_numpy().tolist()
     files = train["sha256"].nunique()
+    crowds = [part["id"].tolist() for _, part in table[table["crowd"] >= 0].groupby("crowd")]
     return {
         "duplicates": {
             "exact": len(train) - files,
             "near": files - train["picture"].nunique(),
-            "groups_too_large": len(found.too_large),
+            "groups_too_large": len(crowds),
             "label_conflicts": len(conflicts),
             "test_twins": len(twins),
             "exact_test_twins": int(twins["sha256"].isin(train["sha256"]).sum()),
         },
         "conflicts": conflicts[:RECORDED],
         "test_twins": [[name, first_of[picture]] for name, picture in seen],
-        "too_large": [table["id"].iloc[rows[:RECORDED]].tolist() for rows in found.too_large[:RECORDED]],
+        "too_large": [ids[:RECORDED] for ids in crowds[:RECORDED]],
     }
 
 

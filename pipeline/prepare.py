@@ -81,7 +81,7 @@ def _publish(
     from pipeline.dataset.shards import fill_shards
 
     shards = fill_shards(now, config.cache.workers, verify)
-    audit = audit_table(now, shards)
+    audit = _grouped(config, now, audit_table(now, shards), shards)
     table_path = now.folder / "images.parquet"
     _publish_if_new(table_path, _parquet(audit))
     problems = audit[audit["problem"] != ""]
@@ -93,6 +93,16 @@ def _publish(
         seconds = time.monotonic() - started
         manifest.publish(paths.cache_manifest(config), expected, [table_path], seconds, facts)
     _tell(now, audit, facts, time.monotonic() - started)
+
+
+def _grouped(config: Config, now: "Survey", audit: "pd.DataFrame", shards: "list[Shard]") -> "pd.DataFrame":
+    """Add the columns of groups, found again only where images or the user's groups changed."""
+    from pipeline.dataset import cache, grouping, survey
+
+    known = manifest.read(paths.cache_manifest(config))
+    same = known is not None and known["config"].get("groups") == grouping.VERSION
+    images = cache.cache_of(now.folder, audit, [shard.digest for shard in shards])
+    return grouping.with_groups(audit, images, survey.read_audit(now.folder) if same else None)
 
 
 def audit_table(now: "Survey", shards: "list[Shard]") -> "pd.DataFrame":

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline import folds
 from pipeline.artifacts import lock, manifest, paths, writer
 from pipeline.config import Config, resolve
-from pipeline.dataset import cache, csv_file
+from pipeline.dataset import cache, csv_file, grouping
 from pipeline.dataset.folds_file import build_folds, load_folds, read_folds, table_bytes
 from pipeline.errors import DataError, LockedError, ResourceError
 
@@ -54,6 +54,7 @@ def prepare(
     table["group"] = [(groups or {}).get(row[1], "") for row in rows]
     table["phash"] = table["phash"].astype(np.uint64)
     table["shard"] = 0
+    table = grouping.with_groups(table, cache.cache_of(folder, table, [shard.digest]), None)
     buffer = io.BytesIO()
     table.to_parquet(buffer)
     writer.publish_bytes(folder / "images.parquet", buffer.getvalue())

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline import config
 from pipeline.dataset.image_files import natural_key
-from pipeline.dataset.layouts import Table, escape_name, read_table, unescape_name
+from pipeline.dataset.image_files import escape_name, unescape_name
+from pipeline.dataset.layouts import Table, read_table
 from pipeline.errors import DataError
 
 

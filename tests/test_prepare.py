@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 from pipeline import interrupt, prepare
 from pipeline.artifacts import manifest, paths, writer
 from pipeline.config import resolve
-from pipeline.dataset import audit, shards
+from pipeline.dataset import audit, image_files, shards
 from pipeline.dataset.cache import open_cache, shrink
 from pipeline.dataset.duplicates import perceptual_hash
 from pipeline.dataset.reader import read_image
@@ -427,7 +427,7 @@ def test_a_signal_stops_with_what_is_done(root, monkeypatch):
 def test_other_processes_give_the_same_bytes(root, monkeypatch):
     config = configure(root)
     paths_of = [f"train/{name}.png" for name in IDS] * 2
-    work = functools.partial(audit.look, root, 10_000, 16)
+    work = functools.partial(audit.look, image_files.Roots(root), 10_000, 16)
     alone = list(audit.each_image(work, paths_of, 1))
     monkeypatch.setattr(audit, "POOL_SECONDS", 0.0)
     shared = list(audit.each_image(work, paths_of, 2))

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import TypeVar
 
 import cv2
@@ -18,7 +17,7 @@ import numpy as np
 
 from pipeline.dataset.cache import Record, shrink
 from pipeline.dataset.duplicates import perceptual_hash
-from pipeline.dataset.image_files import unescape_name
+from pipeline.dataset.image_files import Roots
 from pipeline.dataset.reader import ImageError, read_bytes, read_image
 from pipeline.errors import ResourceError
 
@@ -28,14 +27,14 @@ CHUNKS_AHEAD = 4  # chunks a process that are read before their turn; more would
 POOL_SECONDS = 3.0  # work that is left before other processes are started, which takes about half of it
 
 
-def look(root: Path, max_pixels: int, short_side: int, path: str) -> tuple[Record, np.ndarray | None]:
+def look(roots: Roots, max_pixels: int, short_side: int, path: str) -> tuple[Record, np.ndarray | None]:
     """Read one image whole: its record, and its pixels as the cache keeps them, or None for a bad file.
 
-    `path` is relative to `root` and escaped, as in the table.
+    `path` is that of the table, to be found by `roots`.
     """
     sha256, record = "", Record(path, "", 0, 0, 0, "", "", 0, 0, 0)
     try:
-        name = unescape_name(path)
+        root, name = roots.place(path)
         data = read_bytes(root, name)
         sha256 = hashlib.sha256(data).hexdigest()
         image = read_image(data, max_pixels, name)
@@ -48,10 +47,10 @@ def look(root: Path, max_pixels: int, short_side: int, path: str) -> tuple[Recor
     return found, shrink(image.pixels, short_side)
 
 
-def hash_file(root: Path, path: str) -> str:
+def hash_file(roots: Roots, path: str) -> str:
     """Return the sha256 of a file's bytes, "" where it can't be read."""
     try:
-        return hashlib.sha256(read_bytes(root, unescape_name(path))).hexdigest()
+        return hashlib.sha256(read_bytes(*roots.place(path))).hexdigest()
     except ImageError:
         return ""
 

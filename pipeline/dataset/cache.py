@@ -99,7 +99,12 @@ def open_cache(folder: Path) -> Cache:
         table = pd.read_parquet(folder / "images.parquet")
     except (OSError, ValueError) as error:
         raise DataError(f"{folder / 'images.parquet'} can't be read: python -m pipeline.prepare") from error
-    table = table[table["shard"] >= 0].reset_index(drop=True)
+    return cache_of(folder, table, digests)
+
+
+def cache_of(folder: Path, audit: "pd.DataFrame", digests: list[str]) -> Cache:
+    """Return the usable images of an audit table, in shards of these digests."""
+    table = audit[audit["shard"] >= 0].reset_index(drop=True)
     places = table[["shard", "offset", "cached_height", "cached_width"]].to_numpy(np.int64)
     return Cache(folder, table, places, digests)
 

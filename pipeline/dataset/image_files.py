@@ -25,6 +25,27 @@ class Row(NamedTuple):
     label: str
     split: str
     group: str
+    time: str = ""
+
+
+class Roots(NamedTuple):
+    """The folders that the table's paths start from: data.root, and data.extra's, whose paths are `N//PATH`.
+
+    >>> Roots(Path("birds"), (Path("more"),)).place("1//ant/7.jpg")
+    (PosixPath('more'), 'ant/7.jpg')
+    >>> Roots(Path("birds"), (Path("more"),)).place("ant/7.jpg")
+    (PosixPath('birds'), 'ant/7.jpg')
+    """
+
+    data: Path
+    extra: tuple[Path, ...] = ()
+
+    def place(self, path: str) -> tuple[Path, str]:
+        """Return the folder that a path of the table starts from, and the file's name in it, as `open` takes it."""
+        number, sign, rest = path.partition("//")
+        if not sign:
+            return self.data, unescape_name(path)
+        return self.extra[int(number) - 1], unescape_name(rest)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,8 @@ import pandas as pd
 
 from pipeline import config
 from pipeline.dataset import class_folders, competition_table
-from pipeline.dataset.image_files import Listing, Row, escape_name, is_image, natural_key, scan, unescape_name
+from pipeline.dataset.image_files import Listing, Roots, Row, is_image, natural_key, scan
 from pipeline.errors import DataError
-
-__all__ = ["Table", "escape_name", "read_table", "unescape_name"]
 
 KNOWN = """\
   folders, train only:   CLASS/*.jpg
@@ -22,12 +20,14 @@ KNOWN = """\
 class Table:
     """What `read_table` found.
 
-    `frame` has text columns: id; path, relative to the root and escaped (`unescape_name`), "" where no file
-    was found; expected, what was looked for then; label, "" for test rows; split, "train" or "test"; group,
-    the user's or "". `classes` are in the order of their target numbers. `found` is one line for people.
+    `frame` has text columns: id; path, escaped and relative to one of the `roots`, "" where no file was
+    found; expected, what was looked for then; label, "" for test rows without one; split, "train", "extra"
+    (data.extra), "val" (held out by data.use_val) or "test"; group and time, the user's or "". `classes` are
+    in the order of their target numbers. `found` is one line for people.
     """
 
     frame: pd.DataFrame
+    roots: Roots
     classes: list[str]
     layout: str
     found: str
@@ -63,7 +63,7 @@ def read_table(data: config.Data, root: Path) -> Table:
     train = sum(row.split == "train" for row in rows)
     found = f"{layout}: {train:,} train, {len(rows) - train:,} test, {len(classes):,} classes{note}"
     frame = pd.DataFrame(rows, columns=list(Row._fields), dtype=str)
-    return Table(frame, classes, layout, found, root / tables.sample if tables.sample else None)
+    return Table(frame, Roots(root), classes, layout, found, root / tables.sample if tables.sample else None)
 
 
 def _nothing(root: Path, layout: str, listing: Listing) -> str:

@@ -46,7 +46,9 @@ def fill_shards(now: Survey, workers: int, verify: bool) -> list[Shard]:
     paths = now.rows["path"].tolist()
     unseen = [paths[row] for rows in written for row in rows if places[row] is None]
     seen = [place for rows in written for row in rows if (place := places[row]) is not None]
-    examine = functools.partial(look, now.root, now.parameters["max_pixels"], now.parameters["short_side"])
+    examine = functools.partial(
+        look, now.table.roots, now.parameters["max_pixels"], now.parameters["short_side"]
+    )
     if written:
         _require_space(now, seen, unseen, examine)
     with _in_turn(examine, unseen, workers, "read") as fresh:
@@ -90,7 +92,7 @@ def _reusable(now: Survey, old: dict[int, Shard], workers: int, verify: bool) ->
     unsure = [row for row, place in enumerate(places) if place and place.shard >= 0 and not hashes[row]]
     paths = now.rows["path"].tolist()
     with _in_turn(
-        functools.partial(hash_file, now.root), [paths[row] for row in unsure], workers, "checked"
+        functools.partial(hash_file, now.table.roots), [paths[row] for row in unsure], workers, "checked"
     ) as found:
         for row, sha256 in zip(unsure, found, strict=True):
             hashes[row] = sha256

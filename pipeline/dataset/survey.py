@@ -10,11 +10,13 @@ import pandas as pd
 
 from pipeline.artifacts import manifest, paths
 from pipeline.config import Config
-from pipeline.dataset import cache, layouts
+from pipeline.dataset import cache, grouping, layouts
+from pipeline.dataset.image_files import Roots
 from pipeline.errors import DataError
 
 STATUS = ("size", "mtime_ns", "inode")
-ROW = ("id", "path", "split", "label", "target", "group")
+ROW = ("id", "path", "split", "label", "target", "group", "time")
+LABELLED = ("train", "extra")  # the splits that are trained on
 SHOWN = 3
 INT64 = 2**63 - 1  # some file systems number beyond it
 
@@ -27,7 +29,6 @@ class Survey:
     """
 
     folder: Path
-    root: Path
     table: layouts.Table
     rows: pd.DataFrame
     parameters: dict[str, Any]
@@ -39,8 +40,9 @@ def survey(config: Config) -> Survey:
     table = layouts.read_table(config.data, root)
     rows = table.frame.reset_index(drop=True)
     number = {name: i for i, name in enumerate(table.classes)}
-    rows["target"] = np.array([number.get(label, -1) for label in rows["label"]], dtype=np.int64)
-    status = np.array([_status(root, path) for path in rows["path"]], dtype=np.int64)
+    targets = rows["label"].where(rows["split"].isin(LABELLED), "").map(number).fillna(-1)
+    rows["target"] = targets.astype(np.int64)
+    status = np.array([_status(table.roots, path) for path in rows["path"]], dtype=np.int64)
     rows[list(STATUS)] = status
     parameters = {
         "version": cache.VERSION,
@@ -48,13 +50,14 @@ def survey(config: Config) -> Survey:
         "short_side": cache.short_side(config),
         "max_pixels": config.data.max_pixels,
     }
-    return Survey(paths.cache(config), root, table, rows, parameters)
+    return Survey(paths.cache(config), table, rows, parameters)
 
 
 def expected(config: Config, now: Survey, stage: str, version: int) -> manifest.Expected:
     """Return what the audit's manifest must say beside the rows, which `images.parquet` holds."""
     sample = now.table.sample_submission
     fields = {
+        "groups": grouping.VERSION,
         **{f"cache.{name}": value for name, value in now.parameters.items()},
         "data.layout": now.table.layout,
         "data.unreadable": config.data.unreadable,
@@ -98,7 +101,9 @@ def difference(old: pd.DataFrame, new: pd.DataFrame) -> str | None:
     moved = (
         _differ(there, "path") | _differ(there, "size") | _differ(there, "mtime_ns") | _differ(there, "inode")
     )
-    relabelled = _differ(there, "label") | _differ(there, "group") | _differ(there, "target")
+    relabelled = (
+        _differ(there, "label") | _differ(there, "group") | _differ(there, "time") | _differ(there, "target")
+    )
     parts = {
         "new": both.loc[both["_merge"] == "right_only", "id"],
         "gone": both.loc[both["_merge"] == "left_only", "id"],
@@ -131,17 +136,22 @@ def refuse_missing(now: Survey) -> None:
         more = [f"  … and {len(missing) - 20:,} more"] if len(missing) > 20 else []
         raise DataError(
             "\n".join(
-                [f"{len(missing):,} of {len(now.rows):,} images are missing in {now.root}:", *lines, *more]
+                [
+                    f"{len(missing):,} of {len(now.rows):,} images are missing in {now.table.roots.data}:",
+                    *lines,
+                    *more,
+                ]
             )
             + "\nPut them there, or leave them out with data.unreadable=skip."
         )
 
 
-def _status(root: Path, path: str) -> tuple[int, int, int]:
+def _status(roots: Roots, path: str) -> tuple[int, int, int]:
     if not path:
         return (-1, -1, -1)
+    root, name = roots.place(path)
     try:
-        found = os.stat(f"{root}/{layouts.unescape_name(path)}")  # noqa: PTH116  (half of a Path's time)
+        found = os.stat(f"{root}/{name}")  # noqa: PTH116  (half of a Path's time)
     except OSError:
         return (-1, -1, -1)
     return (found.st_size, found.st_mtime_ns, found.st_ino & INT64)
