@@ -1,174 +1,28 @@
-"""The configuration: frozen dataclasses, read from TOML, overridden from the command line; and their digests.
+"""The configuration: read from TOML, overridden from the command line, checked.
 
-`python -m pipeline.config` prints the resolved configuration with a comment line a field.
+`config_fields.py` says what can be set. `python -m pipeline.config` prints the resolved configuration with a
+comment line a field.
 """
 
-import dataclasses
 import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import TypeAdapter, ValidationError
 
+from pipeline.config_fields import Config, Data, Drawn, Member, Train, View, predict_side, recipe
 from pipeline.config_text import explain
 from pipeline.errors import UsageError
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # of folders and files, so never "." or ".."
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+__all__ = [
+    "Config", "Data", "Drawn", "Member", "Train", "View", "find", "load", "parse_override", "predict_side",
+    "recipe", "resolve",
+]  # fmt: skip
 PRESETS = Path(__file__).parent / "presets"
 SAMPLE = "sample"
-# Fields of [train] that say how and where a run is computed, not what it computes: no part of its digest.
-MACHINE_FIELDS = ("workers", "device", "validate_epochs", "checkpoint_minutes", "max_minutes")
-
-
-def doc(default: Any, description: str, **limits: Any) -> Any:
-    """Declare a field: its default, what it means, and pydantic's limits on it."""
-    return Field(default, description=description, **limits)
-
-
-@dataclass(frozen=True, config=STRICT)
-class Drawn:
-    """[data.drawn]: draw the built-in sample competition into the data folder."""
-
-    classes: int = doc(12, "species", ge=2)
-    images: int = doc(700, "images, train and test together", ge=20)
-    seed: int = doc(0, "another seed draws another competition", ge=0)
-
-
-@dataclass(frozen=True, config=STRICT)
-class Data:
-    """[data]: the competition, where its files are and how it scores."""
-
-    name: str = doc(..., "the competition's name: of its folders, folds and files", pattern=NAME)
-    root: str = doc("", 'folder of the competition\'s files; "" = the data folder + name')
-    layout: Literal["auto", "folders", "lists", "table"] = doc("auto", "how images and labels are laid out")
-    use_val: Literal["train", "holdout"] = doc(
-        "train", "an official validation split: joins the training rows, or is only scored at the end"
-    )
-    extra: tuple[str, ...] = doc(
-        (), "folders with more labelled images: in every training fold, never scored"
-    )
-    metric: str = doc("macro-f1", "the competition's metric")
-    kaggle: str = doc("", 'the competition\'s slug on Kaggle, to download from and submit to; "" = neither')
-    kaggle_dataset: str = doc("", 'a public Kaggle data set to download, as OWNER/NAME; "" = none')
-    drawn: Drawn | None = doc(None, "draw the sample competition with these numbers")
-    id_column: str = doc("", 'column of the image ids in train.csv; "" = found out')
-    label_column: str = doc("", 'column of the labels in train.csv; "" = found out')
-    group_column: str = doc("", 'column of train.csv whose equal values stay in one fold; "" = none')
-    time_column: str = doc(
-        "", 'column of train.csv with times (numbers or dates) for folds.kind = "time"; "" = none'
-    )
-    unreadable: Literal["error", "skip"] = doc("error", "images that can't be read: stop, or leave them out")
-    max_pixels: int = doc(64_000_000, "images with more pixels are refused before decoding", ge=1)
-
-
-@dataclass(frozen=True, config=STRICT)
-class Cache:
-    """[cache]: the decoded images on disk."""
-
-    short_side: int = doc(0, "pixels of the cached images' short side; 0 = what the members need", ge=0)
-    codec: Literal["auto", "raw", "jpeg"] = doc(
-        "auto",
-        "cached pixels as they are, or as JPEG q95 where disk is short; auto = raw if twice its size is free",
-    )
-    workers: int = doc(0, "processes that read images; 0 = one a core", ge=0)
-
-
-@dataclass(frozen=True, config=STRICT)
-class Folds:
-    """[folds]: the one split that every member uses."""
-
-    count: int = doc(5, "folds", ge=2)
-    seed: int = doc(0, "another seed shuffles otherwise", ge=0)
-    kind: Literal["auto", "stratified", "grouped", "time"] = doc(
-        "auto",
-        "grouped: by class, duplicates and groups kept whole; stratified: by class alone; time: fold k is"
-        " trained on what came before it; auto = time with a data.time_column, else grouped",
-    )
-    file: str = doc("", 'your own assignment, a CSV file with columns id and fold; "" = none')
-
-
-@dataclass(frozen=True, config=STRICT)
-class Train:
-    """[train], shared by all members, and [[members]] train.*, a member's own."""
-
-    epochs: int = doc(10, "passes over the training rows; fixed, the schedule runs out", ge=1)
-    batch: int = doc(32, "images a step", ge=1)
-    size: int = doc(224, "training images' side in pixels", ge=16)
-    test_size: int = doc(0, "side at prediction; 0 = size", ge=0)
-    test_crop: float = doc(
-        1.0, "side of the central crop / short side of the image at prediction", gt=0, le=1
-    )
-    lr: float = doc(1e-3, "peak learning rate", gt=0)
-    weight_decay: float = doc(0.05, "AdamW's decay of weight matrices (not of biases and norms)", ge=0)
-    warmup_epochs: float = doc(1.0, "epochs of rising learning rate before the cosine", ge=0)
-    label_smoothing: float = doc(0.1, "share of the target spread over all classes", ge=0, lt=1)
-    clip_norm: float = doc(1.0, "gradients above this norm are scaled down; 0 = never", ge=0)
-    dropout: float = doc(0.0, "dropout before the classifier", ge=0, lt=1)
-    ema: bool = doc(True, "predict with the moving average of the weights (off under 100 steps)")
-    augment: Literal["none", "light", "medium"] | tuple[dict[str, Any], ...] = doc(
-        "light", "a recipe by name, or a list of Albumentations transforms with their arguments"
-    )
-    seed: int = doc(0, "another seed trains another model", ge=0)
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = doc(
-        "auto", "autocast in training; auto = timed"
-    )
-    memory_format: Literal["auto", "contiguous", "channels_last"] = doc("auto", "of tensors; auto = timed")
-    threads: int = doc(0, "CPU threads of torch; 0 = all cores; recorded once a run", ge=0)
-    device: str = doc("auto", "auto, cpu, cuda, cuda:1, mps")
-    workers: int = doc(-1, "processes that load batches; −1 = none without a GPU, else the cores", ge=-1)
-    validate_epochs: int = doc(
-        1, "epochs between looks at the validation rows, for the curves; 0 = at the end", ge=0
-    )
-    checkpoint_minutes: float = doc(5.0, "minutes between checkpoints within an epoch", gt=0)
-    max_minutes: float = doc(0.0, "stop with a checkpoint after so many minutes; 0 = never", ge=0)
-
-
-@dataclass(frozen=True, config=STRICT)
-class Member:
-    """[[members]]: one model with its recipe, the ensemble's unit."""
-
-    name: str = doc(..., "the member's name; default: the model's", pattern=NAME)
-    model: str = doc(..., "any timm architecture", min_length=1)
-    weights: str = doc("auto", "auto (hub, package, random), hub, package, random, or a .safetensors file")
-    train: Train = doc(Train(), "the recipe")
-
-
-View = Literal["identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose"]
-
-
-@dataclass(frozen=True, config=STRICT)
-class Predict:
-    """[predict]: test-time augmentation."""
-
-    views: tuple[View, ...] = doc(("identity", "hflip"), "views of each image, averaged", min_length=1)
-    batch: int = doc(64, "images a prediction step", ge=1)
-
-
-@dataclass(frozen=True, config=STRICT)
-class Paths:
-    """[paths]: folders, from the current one; inputs may be read-only, these may not."""
-
-    data: str = doc("data", "competitions' files and the cache")
-    runs: str = doc("runs", "models, predictions, reports")
-    folds: str = doc("folds", "fold assignments")
-    submissions: str = doc("submissions", "submissions and their ledger")
-
-
-@dataclass(frozen=True, config=STRICT)
-class Config:
-    """Everything that is set; `data` and `members` have no default."""
-
-    data: Data
-    members: tuple[Member, ...] = doc(..., "what is trained and blended", min_length=1)
-    folds: Folds = doc(Folds(), "")
-    predict: Predict = doc(Predict(), "")
-    cache: Cache = doc(Cache(), "")
-    paths: Paths = doc(Paths(), "")
 
 
 def load(choice: str | None = None, overrides: Sequence[str] = ()) -> Config:
@@ -248,29 +102,6 @@ def parse_override(text: str) -> dict[str, Any]:
             raise UsageError(f"{text!r} is no override: {error}.") from error
 
 
-def recipe(member: Member) -> dict[str, Any]:
-    """Return what the member's training depends on, as flat names: fields that differ from their defaults.
-
-    A release with new fields makes no run stale; MACHINE_FIELDS never count.
-
-    >>> recipe(Member(name="a", model="resnet50", train=Train(epochs=3, workers=2)))
-    {'model': 'resnet50', 'train.epochs': 3}
-    """
-    fields: dict[str, Any] = {"model": member.model}
-    if member.weights != "auto":
-        fields["weights"] = member.weights
-    for item in dataclasses.fields(Train):
-        value = getattr(member.train, item.name)
-        if item.name not in MACHINE_FIELDS and value != getattr(Train(), item.name):
-            fields[f"train.{item.name}"] = value
-    return fields
-
-
-def predict_side(train: Train) -> int:
-    """Return the side in pixels of the images that a member predicts on."""
-    return train.test_size or train.size
-
-
 def _member(
     member: Mapping[str, Any], shared: Mapping[str, Any], changed: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -288,6 +119,10 @@ def _check(config: Config, source: str) -> None:
         )
     if len(set(config.predict.views)) < len(config.predict.views):
         raise UsageError(f"{source}: predict.views names a view twice.")
+    if config.folds.kind == "time" and not (config.data.time_column or config.folds.file):
+        raise UsageError(
+            f'{source}: folds.kind = "time" needs data.time_column, the column of train.csv with the times.'
+        )
     if config.data.kaggle and config.data.drawn:
         raise UsageError(
             f"{source}: data.drawn draws the sample competition, data.kaggle downloads one: keep one."

@@ -97,6 +97,7 @@ def _expected(config: Config) -> Expected:
         "data.metric": config.data.metric,
         "paths.submissions": config.paths.submissions,
         "classes": facts["classes_digest"],
+        "official labels": facts.get("official_digest", ""),
         "folds": manifest.folds_digest(paths.folds_record(config)),
     }
     return Expected(STAGE, VERSION, fields, inputs)
@@ -143,7 +144,7 @@ def _blend(config: Config, jobs: Sequence[Job]) -> None:
     if has_test(config):
         outputs.append(folder / "test.npz")
         scores |= _apply_to_test(config, jobs, found, classes, folds.digest, scores)
-        outputs.append(Path(scores["submission"]))
+        outputs += [Path(scores["submission"])] if scores["submission"] else []
     writer.publish_bytes(folder / "scores.json", _json(scores))
     manifest.publish(
         _manifest(config), _expected(config), outputs, time.monotonic() - started, {"score": found.score}
@@ -174,7 +175,9 @@ def _apply_to_test(
 ) -> dict[str, Any]:
     """Blend the test predictions, write and check the submission; return what scores.json adds."""
     import numpy as np
+    import pandas as pd
 
+    from pipeline.dataset import official
     from pipeline.leaderboard.write import write_submission
 
     loaded = [(job, predictions.load(job.file("test.npz"), classes, folds_digest)) for job in jobs]
@@ -193,7 +196,13 @@ def _apply_to_test(
     probs, labels = found.chain.apply(np.stack(members))
     folder = paths.ensemble(config)
     _save(folder / "test.npz", ids, classes, probs, labels, np.full(len(ids), -1), folds_digest)
-    return write_submission(config, classes, ids, labels, probs, scores)
+    rows = official.predicted_rows(pd.read_parquet(paths.cache(config) / "images.parquet"))
+    added = {"official": official.official_scores(rows, ids, probs, labels, classes)}
+    tested = np.isin(ids, rows.loc[rows["split"] == "test", "id"])
+    if tested.any():
+        names = [name for name, wanted in zip(ids, tested, strict=True) if wanted]
+        added |= write_submission(config, classes, names, labels[tested], probs[tested], scores)
+    return added
 
 
 def _save(
@@ -218,20 +227,12 @@ def _json(content: Mapping[str, Any]) -> bytes:
 
 
 def _tell(config: Config, scores: Mapping[str, Any]) -> None:
-    if not has_test(config):
+    from pipeline.score import statement
+
+    if not scores["submission"]:
         terminal.stage(STAGE, "no test images: OOF scores in scores.json, no submission")
-    terminal.say(scores["sentence"])
-    if "expected" in scores:
-        e = scores["expected"]
-        span = f"{e['low']:.4f}–{e['high']:.4f}"
-        terminal.say(
-            f"Expected on {e['rows']} test rows: {span} by one fold's model; all folds' mean is a bit better."
-        )
-    if "true_score" in scores:
-        terminal.say(
-            f"True score on the hidden solution: {scores['metric']} {scores['true_score']:.4f} "
-            f"(with its wrong labels mended {scores['true_score_clean']:.4f}); sample data (drawn)."
-        )
+    for line in statement.closing_lines(scores):
+        terminal.say(line)
     terminal.say(f"Scores      {paths.ensemble(config) / 'scores.json'}")
     if scores["submission"]:
         terminal.say(f"Submission  {scores['submission']}")

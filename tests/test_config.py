@@ -153,6 +153,13 @@ def test_two_mistakes_are_both_told_and_each_once(tmp_path):
     assert "folds.count" in message
 
 
+def test_time_folds_need_a_column_of_times_or_a_file_with_blocks(tmp_path):
+    assert "data.time_column" in refused(tmp_path, TWO_MEMBERS, "folds.kind=time")
+    (tmp_path / "time.toml").write_text(TWO_MEMBERS)
+    for more in ("data.time_column=taken", "folds.file=blocks.csv"):
+        assert config.load(str(tmp_path / "time.toml"), ["folds.kind=time", more]).folds.kind == "time"
+
+
 def test_infinite_number_is_refused(tmp_path):
     assert "train.lr" in refused(tmp_path, TWO_MEMBERS, "train.lr=inf")
 

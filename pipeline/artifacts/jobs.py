@@ -67,8 +67,9 @@ def can_find_jobs(config: Config) -> bool:
 
 
 def has_test(config: Config) -> bool:
-    """Tell whether the competition has images to predict."""
-    return bool(manifest.facts(paths.cache_manifest(config))["rows"].get("test"))
+    """Tell whether the competition has images to predict: test images or a validation split held out."""
+    rows = manifest.facts(paths.cache_manifest(config))["rows"]
+    return bool(rows.get("test") or rows.get("val"))
 
 
 def _job(config: Config, member: Member, k: int, folds_digest: str, facts: Mapping[str, Any]) -> Job:

@@ -41,7 +41,7 @@ class Roots(NamedTuple):
     extra: tuple[Path, ...] = ()
 
     def place(self, path: str) -> tuple[Path, str]:
-        """Return the folder that a path of the table starts from, and the file's name in it, as `open` takes it."""
+        """Return the folder that a path of the table starts from, and the file's name in it, for `open`."""
         number, sign, rest = path.partition("//")
         if not sign:
             return self.data, unescape_name(path)

@@ -58,6 +58,42 @@ def sentence(content: Mapping[str, Any], found: CrossFitted) -> str:
     )
 
 
+def closing_lines(content: Mapping[str, Any]) -> list[str]:
+    """Return what a run ends with, a line each: the sentence, the range expected, and scores that are known.
+
+    `content` is scores.json with what the submission and the official splits added.
+    """
+    lines = [content["sentence"]]
+    if "expected" in content:
+        e = content["expected"]
+        span = f"{e['low']:.4f}–{e['high']:.4f}"
+        lines.append(
+            f"Expected on {e['rows']} test rows: {span} by one fold's model; all folds' mean is a bit better."
+        )
+    if "true_score" in content:
+        lines.append(
+            f"True score on the hidden solution: {content['metric']} {content['true_score']:.4f} "
+            f"(with its wrong labels mended {content['true_score_clean']:.4f}); sample data (drawn)."
+        )
+    for split, found in content.get("official", {}).items():
+        lines.append(f"Official {split} split, {_scores_of(found)}.")
+        if "without_twins" in found:
+            lines.append(
+                f"  without near-duplicates of training images, {_scores_of(found['without_twins'])}."
+            )
+    return lines
+
+
+def _scores_of(found: Mapping[str, Any]) -> str:
+    """Say a table of official scores in one line.
+
+    >>> _scores_of({"rows": 2000, "scores": {"accuracy": 0.5, "macro-f1": 0.25}})
+    '2,000 images: accuracy 0.5000, macro-f1 0.2500'
+    """
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in found["scores"].items())
+    return f"{found['rows']:,} images: {scores}"
+
+
 def weights(found: CrossFitted, members: Sequence[str]) -> dict[str, Any]:
     """Return the content of weights.json: the delivered chain in numbers, in the order it is applied."""
     chain = found.chain
