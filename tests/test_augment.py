@@ -1,5 +1,9 @@
 """Augmentation: a draw's key decides its bytes; recipes take any picture, or say why not."""
 
+import hashlib
+import pickle
+import random
+
 import numpy as np
 import pytest
 
@@ -15,6 +19,25 @@ COLOURFUL = [
     {"name": "Affine", "rotate": [-10, 10], "translate_percent": {"x": [-0.1, 0.1], "y": [0.0, 0.0]}},
     {"name": "CoarseDropout", "num_holes_range": [1, 3], "hole_height_range": [2, 6], "p": 1.0},
 ]
+JITTER = {"name": "ColorJitter", "brightness": 0.5, "contrast": 0.9, "saturation": 0.5, "hue": 0.1, "p": 0.9}
+NOISE = {"name": "GaussNoise", "p": 0.7}
+FLAT = [{"name": "RandomResizedCrop"}, {**JITTER, "contrast": [0.0, 0.0]}]
+AS_IT_IS = [{"name": "RandomResizedCrop"}, {**JITTER, "contrast": [1.0, 1.0], "p": 1.0}]
+
+
+def plain(recipe, pixels: np.ndarray, draw: int) -> np.ndarray:
+    """Augment as Albumentations by itself does."""
+    import albumentations  # behind the module under test, which tells it to stay off the network
+
+    transforms = []
+    for table in RECIPES[recipe] if isinstance(recipe, str) else recipe:
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+        if table["name"] == "RandomResizedCrop":
+            values["size"] = (SIZE, SIZE)
+        transforms.append(getattr(albumentations, str(values.pop("name")))(**values))
+    composed = albumentations.Compose(transforms)
+    composed.set_random_state(np.random.default_rng(draw), random.Random(draw))
+    return composed(image=pixels)["image"]
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -39,6 +62,32 @@ def test_the_key_alone_decides(recipe):
     back = [augment(second, picture(40, 50), draw) for draw in reversed(draws)]
     assert all(np.array_equal(a, b) for a, b in zip(forth, reversed(back), strict=True))
     assert len({pixels.tobytes() for pixels in forth}) == len(draws)
+
+
+@pytest.mark.parametrize(
+    "recipe", ["light", "medium", COLOURFUL, [*COLOURFUL, JITTER, NOISE], [*COLOURFUL, NOISE], FLAT, AS_IT_IS]
+)
+def test_it_is_what_albumentations_gives(recipe):
+    transform = build_augment(recipe, SIZE)
+    draws = [key(0, "augment", 0, 1, i) for i in range(40)]
+    for draw, shape in zip(draws, SHAPES * 8, strict=True):
+        wanted = plain(recipe, picture(*shape), draw)
+        assert np.array_equal(augment(transform, picture(*shape), draw), wanted)
+
+
+def test_light_stays_what_it_was():
+    transform, sha256 = build_augment("light", SIZE), hashlib.sha256()
+    for i in range(200):
+        sha256.update(augment(transform, picture(*SHAPES[i % 5]), key(0, "augment", 0, 1, i)).tobytes())
+    assert sha256.hexdigest()[:16] == "8878b49fec4ce9ea"
+
+
+@pytest.mark.parametrize("recipe", ["light", "medium"])
+def test_a_transform_that_was_used_may_go_to_another_process(recipe):
+    used = build_augment(recipe, SIZE)
+    augment(used, picture(40, 50), 1)
+    sent = pickle.loads(pickle.dumps(used))
+    assert np.array_equal(augment(sent, picture(40, 50), 2), augment(used, picture(40, 50), 2))
 
 
 def test_the_source_stays_as_it_is():

@@ -74,18 +74,30 @@ def test_an_item_has_no_history():
     fresh, used = (TrainImages(pictures(), TARGETS, TRAIN, 0) for _ in range(2))
     for row in ROWS:
         used[(0, row)]
-    assert torch.equal(fresh[(1, 5)][0], used[(1, 5)][0])
-    assert not torch.equal(fresh[(1, 5)][0], fresh[(0, 5)][0])
+    assert np.array_equal(fresh[(1, 5)][0], used[(1, 5)][0])
+    assert not np.array_equal(fresh[(1, 5)][0], fresh[(0, 5)][0])
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batch_has_one_form(workers):
+    sizes = []
+    for pixels, targets in train_loader(pictures(), ROWS, TARGETS, TRAIN, 0, 0, workers):
+        assert (pixels.dtype, targets.dtype) == (torch.uint8, torch.int64)
+        assert pixels.shape == (len(targets), 16, 16, 3)
+        assert pixels.is_contiguous()
+        assert pixels.is_shared() == bool(workers)  # a worker's batch isn't copied on its way
+        sizes.append(len(targets))
+    assert sizes == [3] * 6
 
 
 def test_batches_belong_to_their_targets_and_may_be_changed():
     cache = Pictures([(16, 16)] * 12)
-    plain = Train(epochs=1, batch=4, size=16, augment="none", device="cpu")
-    images = TrainImages(cache, TARGETS, plain, 0)
-    for row in ROWS:
-        pixels, target = images[(0, row)]
-        assert target == TARGETS[row]
-        assert np.array_equal(pixels.numpy(), cache.images[row])
+    plain = Train(epochs=2, batch=4, size=16, augment="none", device="cpu")
+    for step, (pixels, targets) in enumerate(train_loader(cache, ROWS, TARGETS, plain, 0, 0, 0)):
+        rows = epoch_batches(ROWS, 4, 0, 0, step // 3)[step % 3]
+        assert targets.tolist() == TARGETS[rows].tolist()
+        assert np.array_equal(pixels.numpy(), np.stack([cache.images[row] for row in rows]))
         pixels.zero_()
 
 

@@ -14,7 +14,7 @@ from pipeline.errors import DataError, LockedError, UsageError
 from pipeline.learn import run_record
 from pipeline.learn.models import build_model
 from pipeline.learn.run_record import empty_model, initial_model, open_run, recorded_choice
-from pipeline.learn.runtime import Choice, build_runtime, choose, find_device
+from pipeline.learn.runtime import FORMATS, Choice, build_runtime, choose, find_device
 from pipeline.learn.weights import RANDOM
 from tests import tiny
 
@@ -65,6 +65,20 @@ def test_one_free_choice_keeps_the_fixed_one():
 def test_an_unknown_device_is_named(name):
     with pytest.raises(UsageError, match=name):
         find_device(name)
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("shape", [(2, 32, 32), (1, 7, 5), (3, 1, 1)])
+def test_pixels_are_normalised_channel_by_channel_in_the_chosen_format(memory_format, shape):
+    draw = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (*shape, 3), dtype=torch.uint8, generator=draw)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((123.7, 116.3, 103.5), (58.4, 57.1, 57.4)))
+    before = pixels.clone()
+    images = build_runtime(FIXED, Choice(1, "float32", "float32", memory_format)).inputs(pixels, mean, std)
+    channels = [(pixels[..., c].float() - mean[c]) / std[c] for c in range(3)]
+    assert torch.equal(images, torch.stack(channels, dim=1))
+    assert images.is_contiguous(memory_format=FORMATS[memory_format])
+    assert torch.equal(pixels, before)
 
 
 def test_threads_are_the_recorded_ones():

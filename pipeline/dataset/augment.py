@@ -4,6 +4,7 @@ The only file that knows Albumentations (2.0.8, the last one under the MIT licen
 """
 
 import difflib
+import functools
 import inspect
 import os
 import random
@@ -16,6 +17,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would ask t
 import albumentations
 import cv2
 import numpy as np
+from albumentations.augmentations.pixel import functional
 
 from pipeline.errors import UsageError
 
@@ -63,8 +65,27 @@ def build_augment(recipe: Recipe, size: int) -> albumentations.Compose:
 
 def augment(transform: albumentations.Compose, pixels: np.ndarray, draw: int) -> np.ndarray:
     """Apply the transform to uint8 [H, W, 3]; `draw` (a key) decides all of its choices."""
-    transform.set_random_state(np.random.default_rng(draw), random.Random(draw))
+    transform.set_random_state(_LateGenerator(draw), random.Random(draw))
     return transform(image=pixels)["image"]
+
+
+class _LateGenerator:
+    """NumPy's generator of a draw, made when a transform first asks for it: most draw from Python's alone.
+
+    To make one takes longer than to flip an image.
+    """
+
+    def __init__(self, draw: int):
+        self.draw = draw
+
+    @functools.cached_property
+    def made(self) -> np.random.Generator:
+        return np.random.default_rng(self.draw)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # pickle asks for these before `draw` is there
+            raise AttributeError(name)
+        return getattr(self.made, name)
 
 
 def _build_transform(table: dict[str, Any], size: int) -> albumentations.BasicTransform:
@@ -81,10 +102,22 @@ def _build_transform(table: dict[str, Any], size: int) -> albumentations.BasicTr
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            return known(**arguments)
+            transform = known(**arguments)
         except (UserWarning, ValueError, TypeError) as error:
             reason = " ".join(str(error).split()).split(" For further information")[0]
             raise UsageError(f"train.augment: {name}: {reason}") from error
+    if isinstance(transform, albumentations.ColorJitter):
+        transform.transforms[1] = _adjust_contrast
+    return transform
+
+
+def _adjust_contrast(pixels: np.ndarray, factor: float) -> np.ndarray:
+    """Do what ColorJitter does, to the bit: its mean of the grey image takes as long as all the rest."""
+    if pixels.dtype != np.uint8 or pixels.shape[-1] != 3 or factor in (0, 1):
+        return functional.adjust_contrast_torchvision(pixels, factor)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    mean = cv2.sumElems(grey)[0] / grey.size
+    return functional.multiply_add(pixels, factor, mean * (1 - factor))
 
 
 def _names() -> list[str]:

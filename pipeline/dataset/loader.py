@@ -1,28 +1,32 @@
 """Batches: which rows a step sees is a function of the key alone, so workers and resuming change nothing."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from pipeline.config import Train
 from pipeline.dataset.augment import augment, build_augment
 from pipeline.dataset.cache import Cache
+from pipeline.dataset.survey import LABELLED
 from pipeline.errors import DataError, UsageError
 from pipeline.randomness import generator, key
 
 Frame = tuple[int, float]  # side in pixels, crop fraction
+Batch = tuple[torch.Tensor, torch.Tensor]  # uint8 [B, size, size, 3] and int64 [B]
 
 
 def rows_of(cache: Cache, split: str, ids: Sequence[str]) -> np.ndarray:
     """Return the positions int64 [n] in the cache's table of a split's ids, in their order.
 
-    Raises DataError where an id has no usable image (any more).
+    The rows of data.extra count as "train". Raises DataError where an id has no usable image (any more).
     """
-    own = cache.table.index[cache.table["split"] == split]
+    splits = LABELLED if split == "train" else (split,)
+    own = cache.table.index[cache.table["split"].isin(splits)]
     position = dict(zip(cache.table.loc[own, "id"], own, strict=True))
     missing = [name for name in ids if name not in position]
     if missing:
@@ -71,14 +75,15 @@ class _Schedule:
 
 
 class TrainImages(Dataset):
-    """Augmented training images: item (epoch, row) is uint8 [size, size, 3] and its target, by key."""
+    """Augmented training images by key: uint8 [size, size, 3] and its target for an item (epoch, row)."""
 
     def __init__(self, cache: Cache, targets: np.ndarray, train: Train, fold: int):
         self.cache, self.targets, self.train, self.fold = cache, targets, train, fold
         self.ids = cache.table["id"].tolist()
         self.transform = build_augment(train.augment, train.size)
 
-    def __getitem__(self, item: tuple[int, int]) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, item: tuple[int, int]) -> tuple[np.ndarray, int]:
+        """Return one image, which may be a read-only view of the cache."""
         epoch, row = item
         draw = key(self.train.seed, "augment", self.fold, epoch, self.ids[row])
         pixels = augment(self.transform, self.cache.pixels(row), draw)
@@ -88,8 +93,15 @@ class TrainImages(Dataset):
                 f"train.augment gives {pixels.dtype} {tuple(pixels.shape)}, expected uint8 {wanted}: "
                 "leave out what changes the size or the type, they are set after it."
             )
-        # A transform that leaves the image as it is returns the read-only view of the cache.
-        return torch.from_numpy(np.require(pixels, requirements=["C", "W"])), int(self.targets[row])
+        return pixels, int(self.targets[row])
+
+    def __getitems__(self, items: Sequence[tuple[int, int]]) -> Batch:
+        """Return a batch, each image moved to its place while the processor's cache still holds it."""
+        pixels = _empty_batch((len(items), self.train.size, self.train.size, 3))
+        places, targets = pixels.numpy(), np.empty(len(items), np.int64)
+        for i, item in enumerate(items):
+            places[i], targets[i] = self[item]
+        return pixels, torch.from_numpy(targets)
 
 
 class FramedImages(Dataset):
@@ -123,6 +135,7 @@ def train_loader(
     return DataLoader(
         images,
         batch_sampler=_Schedule(rows, train, fold, first_step),
+        collate_fn=_as_it_is,
         **_worker_settings(workers, train.device),
     )
 
@@ -148,6 +161,18 @@ def frame_image(pixels: np.ndarray, side: int, crop: float) -> np.ndarray:
     resized = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     top, left = (resized.shape[0] - side) // 2, (resized.shape[1] - side) // 2
     return np.ascontiguousarray(resized[top : top + side, left : left + side])
+
+
+def _empty_batch(shape: tuple[int, ...]) -> torch.Tensor:
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    # In memory that the main process shares, as torch's own collation does: sending it copies nothing.
+    storage = torch.UntypedStorage._new_shared(math.prod(shape))
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def _worker_settings(workers: int, device: str) -> dict[str, Any]:

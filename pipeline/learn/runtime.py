@@ -46,8 +46,14 @@ class Runtime:
         mean and std are [3, 1, 1] in units of pixel values (0–255).
         """
         moved = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        images = moved.float().sub_(mean).div_(std)
-        return images.contiguous(memory_format=FORMATS[self.choice.memory_format])
+        # put in order while it is uint8: a quarter of the bytes
+        images = moved.contiguous(memory_format=FORMATS[self.choice.memory_format]).float()
+        if self.choice.memory_format == "contiguous":
+            return images.sub_(mean).div_(std)
+        # whole rows of pixels as vectors: with three numbers innermost, a CPU takes them one at a time
+        rows, width = images.permute(0, 2, 3, 1).flatten(2), images.shape[3]
+        rows.sub_(mean.flatten().repeat(width)).div_(std.flatten().repeat(width))
+        return images
 
 
 def build_runtime(train: Train, choice: Choice) -> Runtime:
