@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.leaderboard.check import check_submission, prediction_digest
-from pipeline.leaderboard.form import Form, render
+from pipeline.leaderboard.form import Form
+from pipeline.leaderboard.render import render
 
 PETS = ("cat", "dog", "eel")
 IDS = ("007", "008", "009", "010")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pipeline.errors import DataError
 from pipeline.leaderboard.check import check_submission
 from pipeline.leaderboard.csv_rows import parse
-from pipeline.leaderboard.form import Form, read_form, render
+from pipeline.leaderboard.form import Form, read_form
+from pipeline.leaderboard.render import render
 
 PETS = ["cat", "dog", "eel"]
 IDS = ["007", "1e5", "NA"]
@@ -22,10 +23,10 @@ PROBS = np.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25], [0.2, 0.3, 0.5]], np.float
 
 @pytest.fixture
 def read(tmp_path: Path):
-    def reader(text: str | bytes, classes=PETS, needs=None) -> Form:
+    def reader(text: str | bytes, classes=PETS, needs=None, codes=()) -> Form:
         path = tmp_path / "sample_submission.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_form(path, classes, needs)
+        return read_form(path, classes, needs, codes)
 
     return reader
 
@@ -54,6 +55,38 @@ def test_label_forms(read, labels, written, dog):
 def test_numbers_that_are_class_names_are_names(read, number):
     form = read(cells(number, number, number), classes=["1", "2", "3"])
     assert (form.kind, form.labels, form.written) == ("label", ("1", "2", "3"), "class name")
+
+
+@pytest.mark.parametrize(
+    ("codes", "labels", "written", "dog"),
+    [
+        (("0", "1", "2"), ("cat", "cat", "dog"), "class name", "dog"),
+        (("0", "1", "2"), ("0", "0", "0"), "0-based number", "1"),
+        (("0", "1", "2"), ("1", "1", "1"), "0-based number", "1"),
+        (("0", "1", "2"), ("3", "1", "2"), "1-based number", "2"),
+        (("1", "2", "3"), ("1", "1", "1"), "1-based number", "2"),
+        (("1", "2", "3"), ("0", "2", "0"), "0-based number", "1"),
+        (("000", "001", "002"), ("000", "000", "000"), "folder's name", "001"),
+        (("000", "001", "002"), ("2", "0", "0"), "0-based number", "1"),
+        (("3", "7", "12"), ("7", "7", "12"), "folder's name", "7"),
+    ],
+)
+def test_classes_with_names_may_be_asked_by_their_folders_names(read, codes, labels, written, dog):
+    form = read(cells(*labels), codes=codes)
+    assert (form.kind, form.written) == ("label", written)
+    assert render(form, IDS, np.array([1, 1, 1]), None).decode().splitlines()[1] == f"007,{dog}"
+    lists = read(cells(*(f"{label} {label}" for label in labels)), codes=codes)
+    assert (lists.kind, lists.labels, lists.written) == ("topk", form.labels, written)
+
+
+def test_columns_and_one_probability_by_folders_names(read):
+    form = read("id,12,3,7\n007,0,0,0\n1e5,0,0,0\nNA,0,0,0\n", codes=("3", "7", "12"))
+    assert (form.kind, form.written) == ("probs", "folder's name")
+    assert render(form, IDS, None, PROBS).decode().splitlines()[1] == "007,0.2,0.1,0.7"
+    for column, positive in (("7", 0), ("9", 1), ("dog", 1), ("p", 1)):
+        form = read(f"id,{column}\n007,0.5\n1e5,0.5\nNA,0.5\n", classes=["cat", "dog"], codes=["7", "9"])
+        assert (form.kind, form.positive) == ("binary", positive)
+    assert read(cells("9", "7", "7"), ["cat", "dog"], "labels", ["7", "9"]).labels == ("7", "9")
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])

@@ -1,36 +1,14 @@
-"""Layouts: what is found in a folder, in which order, and what is refused."""
+"""Layouts: what is found in a folder, in which order, and what is refused; folders of classes."""
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import config
-from pipeline.dataset.image_files import natural_key
-from pipeline.dataset.image_files import escape_name, unescape_name
-from pipeline.dataset.layouts import Table, read_table
+from pipeline.dataset.image_files import by_folder, escape_name, natural_key, unescape_name
 from pipeline.errors import DataError
-
-
-def make(root: Path, *names: str, **texts: str | bytes) -> Path:
-    """Put empty files and text files under the root; `train_csv="…"` becomes train.csv."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    for name, text in texts.items():
-        data = text.encode() if isinstance(text, str) else text
-        (root / name.replace("_csv", ".csv")).write_bytes(data)
-    return root
-
-
-def read(root: Path, **fields: str) -> Table:
-    return read_table(config.Data(name="x", **fields), root)  # type: ignore[arg-type]
-
-
-def column(table: Table, name: str, split: str = "train") -> list[str]:
-    return table.frame.loc[table.frame["split"] == split, name].tolist()
+from tests.competition_files import column, make, read
 
 
 def test_one_level_of_class_folders(tmp_path):
@@ -39,6 +17,7 @@ def test_one_level_of_class_folders(tmp_path):
     assert column(table, "label") == ["ant", "bee", "bee"]
     assert (table.classes, table.layout, table.sample_submission) == (["ant", "bee"], "folders", None)
     assert table.found == "folders: 3 train, 0 test, 2 classes"
+    assert table.codes == table.classes
 
 
 def test_numeric_class_folders_sort_as_numbers(tmp_path):
@@ -47,27 +26,68 @@ def test_numeric_class_folders_sort_as_numbers(tmp_path):
     assert column(table, "label") == table.classes
 
 
+SPLITS = [f"{split}/{k}/{split}{k}.jpg" for split in ("train", "val", "test") for k in (0, 1, 10)]
+
+
 @pytest.mark.parametrize("wrapper", ["", "classification/", "deep/classification/"])
 def test_split_folders_with_labelled_test(tmp_path, wrapper):
-    names = [f"{wrapper}{split}/{k}/{split}{k}.jpg" for split in ("train", "val", "test") for k in (0, 1, 10)]
-    table = read(make(tmp_path, *names, "classes_txt", "detection/voc/images/7.jpg"))
+    table = read(make(tmp_path, *(wrapper + name for name in SPLITS), "detection/voc/images/7.jpg"))
     assert column(table, "label") == ["0", "0", "1", "1", "10", "10"]
     assert column(table, "id")[:2] == [f"{wrapper}train/0/train0.jpg", f"{wrapper}val/0/val0.jpg"]
-    assert column(table, "label", "test") == ["", "", ""]
+    assert column(table, "label", "test") == ["0", "1", "10"]
     assert column(table, "id", "test") == [f"{wrapper}test/{k}/test{k}.jpg" for k in (0, 1, 10)]
+    assert table.found == (
+        "folders: 3 train, 3 val, 3 test, 3 classes; images outside the class folders: 1; val joins train"
+    )
+
+
+def test_an_official_val_split_can_be_held_out(tmp_path):
+    table = read(make(tmp_path, *SPLITS), use_val="holdout")
+    assert table.frame["split"].tolist() == ["train"] * 3 + ["val"] * 3 + ["test"] * 3
+    assert column(table, "label", "val") == ["0", "1", "10"]
+    assert table.found == "folders: 3 train, 3 val, 3 test, 3 classes; val is held out"
+
+
+def test_a_class_of_val_alone_joins_train_but_cant_be_held_out(tmp_path):
+    make(tmp_path, *SPLITS, "val/7/v.jpg")
+    assert read(tmp_path).classes == ["0", "1", "7", "10"]
+    with pytest.raises(DataError, match=r"'val/7/v\.jpg' \(val\) has the label '7', which no training image"):
+        read(tmp_path, use_val="holdout")
+
+
+def test_folders_of_test_that_are_some_classes_must_all_be(tmp_path):
+    make(tmp_path, "train/ant/a.jpg", "train/bee/b.jpg", "test/ant/1.jpg", "test/wasp/2.jpg")
+    with pytest.raises(DataError, match=r"test/wasp: no training image has the class 'wasp'"):
+        read(tmp_path)
+
+
+def test_folders_of_test_that_are_no_class_say_no_labels(tmp_path):
+    make(tmp_path, "train/ant/a.jpg", "train/bee/b.jpg", "test/images/1.jpg")
+    table = read(tmp_path)
+    assert (column(table, "id", "test"), column(table, "label", "test")) == (["test/images/1.jpg"], [""])
+    assert table.found == "folders: 2 train, 1 test, 2 classes"
+    assert "the folders of test are no classes" in read(make(tmp_path, "test/more/2.jpg")).found
+
+
+def test_one_folder_of_test_images_is_no_label(tmp_path):
+    make(tmp_path, "train/ant/a.jpg", "train/bee/b.jpg", "test/ant/1.jpg", "test/ant/2.jpg")
+    assert column(read(tmp_path), "label", "test") == ["", ""]
 
 
 def test_flat_test_folder_has_file_names_as_ids(tmp_path):
     table = read(make(tmp_path, "train/ant/a.jpg", "train/bee/b.jpg", "test/10.jpg", "test/9.jpg"))
     assert column(table, "id", "test") == ["9.jpg", "10.jpg"]
     assert column(table, "path", "test") == ["test/9.jpg", "test/10.jpg"]
+    with pytest.raises(DataError, match=r"'Testing/9.jpg' \(test\) and 'test/9.jpg' \(test\) are one id, '9"):
+        read(make(tmp_path, "Testing/9.jpg"))
 
 
 def test_sample_submission_decides_the_test_of_class_folders(tmp_path):
-    make(tmp_path, "train/ant/a.jpg", "train/bee/b.jpg", "test/1.jpg", "test/2.jpg", "test/3.jpg")
-    table = read(make(tmp_path, sample_submission_csv="file,species\n3,ant\n1,ant\n"))
-    assert column(table, "id", "test") == ["3", "1"]
-    assert column(table, "path", "test") == ["test/3.jpg", "test/1.jpg"]
+    make(tmp_path, "train/ant/a.jpg", "train/bee/b.jpg", "test/1.jpg", "test/ant/2.jpg", "test/bee/3.jpg")
+    table = read(make(tmp_path, sample_submission_csv="file,species\n3,ant\n4,ant\n1,ant\n"))
+    assert column(table, "id", "test") == ["3", "4", "1"]
+    assert column(table, "path", "test") == ["test/bee/3.jpg", "", "test/1.jpg"]
+    assert column(table, "label", "test") == ["bee", "", ""]
     assert table.sample_submission == tmp_path / "sample_submission.csv"
 
 
@@ -87,7 +107,7 @@ def test_hidden_folders_and_empty_classes_are_no_classes(tmp_path):
         (["ant/a.jpg"], "at least two classes"),
         (["train/a.jpg", "val/b.jpg"], "have no labels"),
         (["ant/a.jpg", "bee/more/b.jpg"], "lies deeper than its class folder 'bee'"),
-        (["readme.txt"], r"(?s)holds 0 images.*CLASS/\*\.jpg.*train/CLASS.*train\.csv"),
+        (["readme.txt"], r"(?s)holds 0 images.*CLASS/\*\.jpg.*train/CLASS.*train\.txt.*train\.csv"),
     ],
 )
 def test_folders_that_are_no_competition(tmp_path, names, message):
@@ -100,132 +120,18 @@ def test_a_missing_root_is_named(tmp_path):
         read(tmp_path / "nowhere")
 
 
-ODD_IDS = ["007", "1e5", "NA", "1.0", "a b", "ünï"]
+@pytest.mark.parametrize("key", ["id_column", "label_column", "group_column", "time_column"])
+@pytest.mark.parametrize("files", [{}, {"train_txt": "ant/a.jpg 0\nbee/b.jpg 1\n"}])
+def test_columns_need_a_train_csv(tmp_path, key, files):
+    make(tmp_path, "ant/a.jpg", "bee/b.jpg", **files)
+    with pytest.raises(DataError, match=rf"data\.{key} = 'plant' names a column of train\.csv"):
+        read(tmp_path, **{key: "plant"})
 
 
-@pytest.mark.parametrize("suffix", ["", ".jpg"])
-def test_table_keeps_ids_as_text_and_in_order(tmp_path, suffix):
-    make(tmp_path, *(f"train/{name}.jpg" for name in ODD_IDS), "test/NA.jpg", "test/2.jpg")
-    rows = "".join(f"{name}{suffix},{'ant' if i % 2 else 'bee'}\n" for i, name in enumerate(ODD_IDS))
-    table = read(
-        make(tmp_path, train_csv="id,label\n" + rows, sample_submission_csv=f"id,label\nNA{suffix},ant\n")
-    )
-    assert column(table, "id") == [name + suffix for name in ODD_IDS]
-    assert column(table, "path") == [f"train/{name}.jpg" for name in ODD_IDS]
-    assert column(table, "path", "test") == ["test/NA.jpg"]
-    assert table.found == "table: 6 train, 1 test, 2 classes (train.csv: id, label); images in no table: 1"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"\xef\xbb\xbfid,label\r\n1,ant\r\n2,bee\r\n",
-        b"id;label\n1;ant\n2;bee\n",
-        b"\nid\tlabel\n1\tant\n\n2\tbee",
-        b'"id","label"\n"1","ant"\n"2","bee"\n',
-    ],
-)
-def test_table_dialects(tmp_path, text):
-    table = read(make(tmp_path, "images/1.jpg", "images/2.jpg", train_csv=text))
-    assert column(table, "id") == ["1", "2"]
-    assert column(table, "label") == ["ant", "bee"]
-
-
-@pytest.mark.parametrize("folder", ["train", "images", "train_images", "images/train", "Train", "."])
-def test_table_finds_its_images(tmp_path, folder):
-    make(tmp_path, f"{folder}/1.jpg", f"{folder}/2.png", train_csv="image_id,class\n1,ant\n2,bee\n")
-    paths = column(read(tmp_path), "path")
-    assert [Path(path).as_posix() for path in paths] == [
-        Path(f"{folder}/{n}").as_posix() for n in ("1.jpg", "2.png")
-    ]
-
-
-def test_train_and_test_may_share_ids_but_not_images(tmp_path):
-    make(tmp_path, "train/1.jpg", "test/1.jpg", "test/2.jpg", "masks/1.jpg")
-    make(tmp_path, train_csv="id,label\n1,ant\n2,bee\n", test_csv="id\n2\n1\n")
-    table = read(tmp_path)
-    assert column(table, "path") == ["train/1.jpg", ""]
-    assert column(table, "expected") == ["", "2 or 2.jpg, .png …"]
-    assert column(table, "path", "test") == ["test/2.jpg", "test/1.jpg"]
-
-
-def test_the_deepest_folder_says_whose_images_it_holds(tmp_path):
-    make(
-        tmp_path,
-        "test-data/train/1.jpg",
-        "test-data/train/2.jpg",
-        "test-data/test/1.jpg",
-        "test-data/test/3.jpg",
-    )
-    make(tmp_path, train_csv="id,label\n1,ant\n2,bee\n")
-    table = read(tmp_path)
-    assert column(table, "path") == ["test-data/train/1.jpg", "test-data/train/2.jpg"]
-    assert column(table, "id", "test") == ["1", "3"]
-    make(tmp_path, sample_submission_csv="id,label\n3,ant\n2,ant\n")
-    assert column(read(tmp_path), "path", "test") == ["test-data/test/3.jpg", ""]
-
-
-def test_ids_that_are_paths_and_files_without_suffix(tmp_path):
-    make(
-        tmp_path,
-        "data/ant/1.jpg",
-        "data/bee/1.jpg",
-        "data/raw",
-        train_csv="path,y\nant/1.jpg,0\nbee/1,1\nraw,1\n",
-    )
-    assert column(read(tmp_path), "path") == ["data/ant/1.jpg", "data/bee/1.jpg", "data/raw"]
-
-
-def test_an_unclear_id_names_both_files(tmp_path):
-    make(tmp_path, "train/1.jpg", "train/1.png", "train/2.jpg", train_csv="id,label\n1,ant\n2,bee\n")
-    with pytest.raises(DataError, match=r"id '1' could be 'train/1.jpg' or 'train/1.png'"):
-        read(tmp_path)
-
-
-def test_columns_found_out_and_configured(tmp_path):
-    make(tmp_path, "train/1.jpg", "train/2.jpg")
-    make(tmp_path, train_csv="plant,nest,bug,x\np1,n1,ant,1\np1,n2,bee,2\n")
-    with pytest.raises(DataError, match=r"Set data\.id_column to one of plant, nest, bug, x"):
-        read(tmp_path)
-    with pytest.raises(DataError, match=r"Set data\.label_column to one of plant, nest, bug"):
-        read(tmp_path, id_column="x")
-    table = read(tmp_path, id_column="x", label_column="bug", group_column="plant")
-    assert column(table, "group") == ["p1", "p1"]
-    with pytest.raises(
-        DataError, match=r"no column 'bugs' \(data\.label_column\): it has plant, nest, bug, x"
-    ):
-        read(tmp_path, id_column="x", label_column="bugs")
-    make(tmp_path, sample_submission_csv="x,bug\n")
-    assert read(tmp_path).classes == ["ant", "bee"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("id,label\n1,ant\n2\n", r"line 3: 2: 1 values, the header has 2 \(id, label\)"),
-        ("id,label\n1,ant\nid,label\n", "line 3: the header stands there again"),
-        ("id,id\n1,ant\n", "two columns are called 'id'"),
-        (
-            "id,label\n1,ant\n2,bee\n1,ant\n",
-            r"(?s)id '1' has two rows:.*line 2: 1,ant.*line 4: 1,ant.*Remove one",
-        ),
-        ("id,label\n1,ant\n1,bee\n", r"(?s)line 2: 1,ant.*line 3: 1,bee.*multi-label, boxes, masks"),
-        ("id,label\n1,ant\n2, \n", "line 3: 2, : the label is blank"),
-        ("id,label\n1,ant\n,bee\n", "line 3: ,bee: the id is blank"),
-        ("id,label\n1,3\n2,3.0\n", r"(?s)'3' and '3\.0' look like one label.*line 2.*line 3"),
-        ('id,label\n1,"ant\n', "no valid CSV"),
-        ("", "is empty"),
-        (b"id,label\n1,ant\n2,b\xe9\n", "line 3: not UTF-8"),
-        ("id,label\n1,ant\n2,ant\n", "at least two classes"),
-        ("id,label\n../x/1,ant\n2,bee\n", r"'\.\./x/1' leads out of the data folder"),
-        ("id,label\n/etc/passwd,ant\n2,bee\n", "'/etc/passwd' leads out"),
-    ],
-)
-def test_tables_that_are_refused(tmp_path, text, message):
-    make(tmp_path, "train/1.jpg", "train/2.jpg", train_csv=text)
-    with pytest.raises(DataError, match=message) as caught:
-        read(tmp_path)
-    assert caught.value.exit_code == 3
+def test_the_id_column_may_be_the_sample_s(tmp_path):
+    make(tmp_path, "train/ant/a.jpg", "train/bee/b.jpg", "test/1.jpg")
+    make(tmp_path, sample_submission_csv="label,picture\nant,1\n")
+    assert column(read(tmp_path, id_column="picture"), "id", "test") == ["1"]
 
 
 def test_links_stay_inside_the_root(tmp_path):
@@ -275,6 +181,17 @@ def test_natural_order_is_total(names):
     assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
     numbers = [name for name in names if name.isdigit()]
     assert [int(name) for name in sorted(numbers, key=natural_key)] == sorted(map(int, numbers))
+
+
+@given(
+    st.lists(st.text(alphabet="a01 ", min_size=1, max_size=3), max_size=8),
+    st.sampled_from(["", "1/", "a 1/"]),
+)
+def test_the_quick_natural_order_is_the_same(names, folder):
+    paths = [f"{place}/{name}" for name in names for place in ("a", "a1", "a 1")]
+    paths += [folder + name for name in names] if folder else []
+    held = by_folder(paths)
+    assert [path for folder in held for path in held[folder]] == sorted(paths, key=natural_key)
 
 
 def test_the_order_does_not_depend_on_the_disk(tmp_path):

@@ -1,10 +1,10 @@
-"""What lies in a data folder: one listing, safe against links that leave it; and images found by id."""
+"""What lies in a data folder: one listing, safe against links that leave it; rows, roots, file names."""
 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +12,9 @@ from pipeline.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 TRAIN_WORDS = {"train", "training", "trainset", "trainimages"}
+VALID_WORDS = {"val", "valid", "validation", "dev"}
 TEST_WORDS = {"test", "testing", "testset", "testimages"}
-IMAGE_WORDS = {"images", "image", "imgs", "img", "jpg", "jpeg", "png", "photos", "pictures", "data"}
+ZEROS = str.maketrans("123456789", "0" * 9)
 
 
 class Row(NamedTuple):
@@ -41,11 +42,25 @@ class Roots(NamedTuple):
     extra: tuple[Path, ...] = ()
 
     def place(self, path: str) -> tuple[Path, str]:
-        """Return the folder that a path of the table starts from, and the file's name in it, for `open`."""
+        """Return the folder that a path of the table starts from, and the name in it, as `open` takes it."""
         number, sign, rest = path.partition("//")
         if not sign:
             return self.data, unescape_name(path)
         return self.extra[int(number) - 1], unescape_name(rest)
+
+
+class Found(NamedTuple):
+    """What a layout's reader made of a folder: rows with split "train", "val" or "test"; no rows, no luck.
+
+    `note` is for people. `names` are the class names by what the files write instead (numbers), in the order
+    of those; empty where labels stand in the files as they are. `sample` is the sample submission.
+    """
+
+    layout: str
+    rows: list[Row]
+    note: str
+    names: dict[str, str]
+    sample: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,10 +71,11 @@ class Listing:
     folders: list[str]
 
 
-def scan(root: Path) -> Listing:
+def scan(root: Path, without: Collection[str] = ()) -> Listing:
     """List a data folder once; hidden names are left out, links are followed as long as they stay inside.
 
-    Raises DataError for a folder that can't be read, a link that leaves the root, an image that is a pipe.
+    `without` are real paths of folders below it that don't belong to it. Raises DataError for a folder that
+    can't be read, a link that leaves the root, an image that is a pipe.
     """
     files: list[str] = []
     folders: list[str] = []
@@ -68,22 +84,25 @@ def scan(root: Path) -> Listing:
     while waiting:
         folder, above = waiting.pop()
         try:
-            entries = list(os.scandir(root / folder))
+            with os.scandir(root / folder) as found:
+                entries = list(found)
         except OSError as error:
             raise DataError(f"can't read the data folder {root / folder}: {error.strerror}.") from error
         for entry in entries:
-            name = folder + entry.name
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
-            real = f"{above[-1]}/{entry.name}"
-            if entry.is_symlink():
-                real = _inside(root, name, above[0])
+            name = folder + entry.name
             if entry.is_dir():
-                folders.append(name)
-                if real not in above:
-                    waiting.append((name + "/", (*above, real)))
+                real = _real_folder(root, name, entry, above, without)
+                if real not in without:
+                    folders.append(name)
+                    if real not in above:
+                        waiting.append((name + "/", (*above, real)))
+                continue
+            if entry.is_symlink():
+                _inside(root, name, above[0])
             # a link to nothing is listed too: the audit names it with the others that can't be read
-            elif entry.is_file() or not Path(entry).exists():
+            if entry.is_file() or not Path(entry).exists():
                 files.append(name)
             elif is_image(name):
                 raise DataError(
@@ -98,7 +117,7 @@ def is_image(name: str) -> bool:
     >>> is_image("a/7.JPG"), is_image("Thumbs.db"), is_image("7.0")
     (True, False, False)
     """
-    return name.lower().endswith(IMAGE_SUFFIXES)
+    return name.endswith(IMAGE_SUFFIXES) or name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def stem(name: str) -> str:
@@ -109,6 +128,15 @@ def stem(name: str) -> str:
     """
     name = name.rpartition("/")[2]
     return name.rpartition(".")[0] if is_image(name) else name
+
+
+def plain_name(name: str) -> str:
+    """Return a file's or column's name without folders, case, `_`, `-` and spaces.
+
+    >>> plain_name("more/Sample_Submission.csv")
+    'samplesubmission.csv'
+    """
+    return name.rpartition("/")[2].lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
 def natural_key(text: str) -> tuple:
@@ -123,12 +151,29 @@ def natural_key(text: str) -> tuple:
     return (*zip(parts[::2], [*numbers, (-1, "")], strict=True), text)
 
 
+def by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return the paths of each folder, both in natural order: quick where names are as long as each other.
+
+    >>> by_folder(["b/10.jpg", "b/9.jpg", "a10/1.jpg", "a9/1.jpg"])
+    {'a9': ['a9/1.jpg'], 'a10': ['a10/1.jpg'], 'b': ['b/9.jpg', 'b/10.jpg']}
+    """
+    inside: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        inside[path.rpartition("/")[0]].append(path)
+    for held in inside.values():
+        alike = len({path.translate(ZEROS) for path in held}) == 1  # then digits stand below digits
+        held.sort(key=None if alike else natural_key)
+    return {folder: inside[folder] for folder in sorted(inside, key=lambda name: natural_key(name + "/"))}
+
+
 def escape_name(name: str) -> str:
     r"""Turn any file name into text that UTF-8 can hold: bytes that are no UTF-8 as `\xNN`, `\` doubled.
 
     >>> escape_name("caf\udce9.jpg"), escape_name("a\\b.jpg"), escape_name("käfer 1.jpg")
     ('caf\\xe9.jpg', 'a\\\\b.jpg', 'käfer 1.jpg')
     """
+    if name.isascii() and "\\" not in name:
+        return name
     return re.sub(
         "[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", name.replace("\\", "\\\\")
     )
@@ -144,83 +189,16 @@ def unescape_name(text: str) -> str:
     def original(found: re.Match[str]) -> str:
         return "\\" if found[1] == "\\" else chr(0xDC00 + int(found[1][1:], 16))
 
-    return re.sub(r"\\(\\|x[0-9a-f]{2})", original, text)
+    return re.sub(r"\\(\\|x[0-9a-f]{2})", original, text) if "\\" in text else text
 
 
-@dataclass(frozen=True)
-class Lookup:
-    """Finds the images of a split by id: by file name or stem, in folders that aren't the other split's."""
-
-    root: Path
-    split: str
-    names: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
-    stems: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
-
-    def find(self, name: str) -> str | None:
-        """Return the path of an id's image, or None; raises DataError for an unsafe or unclear one."""
-        _check_safe(self.root, name)
-        for candidates in (self.names, self.stems):
-            last = name.rpartition("/")[2]
-            found = [(rank, path) for rank, path in candidates.get(last, ()) if _ends(path, name)]
-            best = sorted(path for rank, path in found if rank == min(found)[0])
-            if len(best) > 1:
-                raise DataError(f"{self.root}: id {name!r} could be {best[0]!r} or {best[1]!r}: remove one.")
-            if best:
-                return best[0]
-        return None
-
-    def expected(self, name: str) -> str:
-        """Say what was looked for, where an id has no image."""
-        return name if is_image(name) else f"{name} or {name}.jpg, .png …"
-
-
-def build_lookup(root: Path, split: str, files: Iterable[str]) -> Lookup:
-    """Index the files for the ids of `split` ("train", "test"): its own folders first, then image folders."""
-    lookup = Lookup(root, split)
-    ranks: dict[str, int | None] = {}
-    for path in files:
-        folder, _, last = path.rpartition("/")
-        if folder not in ranks:
-            ranks[folder] = folder_rank(folder, split)
-        rank = ranks[folder]
-        if rank is not None:
-            lookup.names[last].append((rank, path))
-            if is_image(last):
-                lookup.stems[stem(last)].append((rank, path))
-    return lookup
-
-
-def folder_rank(folder: str, split: str) -> int | None:
-    """Say how likely a folder holds a split's images: 0 by name, 1 images, 2 others, None the other split's.
-
-    >>> folder_rank("test-data/train", "train"), folder_rank("test-data/train", "test")
-    (0, None)
-    >>> folder_rank("images", "train"), folder_rank("masks", "train")
-    (1, 2)
-    """
-    own, other = (TRAIN_WORDS, TEST_WORDS) if split == "train" else (TEST_WORDS, TRAIN_WORDS)
-    for part in reversed(folder.split("/")):
-        words = _words(part)
-        if words & own:
-            return 0
-        if words & other:
-            return None
-    return 1 if _words(folder) <= IMAGE_WORDS else 2
-
-
-def _words(folder: str) -> set[str]:
-    return set(re.split(r"[^a-z]+", folder.lower())) - {""}
-
-
-def _ends(path: str, name: str) -> bool:
-    folder = name.rpartition("/")[0]
-    held = path.rpartition("/")[0]
-    return not folder or held == folder or held.endswith("/" + folder)
-
-
-def _check_safe(root: Path, name: str) -> None:
-    if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[/\\]", name) or ".." in re.split(r"[/\\]", name):
-        raise DataError(f"{root}: id {name!r} leads out of the data folder: ids must be names inside it.")
+def _real_folder(
+    root: Path, name: str, entry: os.DirEntry, above: tuple[str, ...], without: Collection[str]
+) -> str:
+    if not entry.is_symlink():
+        return f"{above[-1]}/{entry.name}"
+    real = os.path.realpath(entry)
+    return real if real in without else _inside(root, name, above[0])
 
 
 def _inside(root: Path, name: str, real_root: str) -> str:
@@ -228,6 +206,6 @@ def _inside(root: Path, name: str, real_root: str) -> str:
     if not real.startswith(real_root.rstrip("/") + "/") and real != real_root:
         raise DataError(
             f"{root / name} is a link out of the data folder (to {real}): copy the files in, or point"
-            " data.root at the folder that holds them all."
+            " data.root (data.extra) at the folder that holds them all."
         )
     return real

@@ -1,10 +1,5 @@
-"""A submission's form, read off the sample submission, and predictions written in that form.
+"""A submission's form, read off the sample submission."""
 
-Ids stay text, rows follow the sample and are joined by id, never by position.
-"""
-
-import csv
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from pipeline.errors import DataError
 from pipeline.leaderboard.csv_rows import Rows, delimiter, parse
 
 Kind = Literal["label", "probs", "binary", "topk"]
+Needs = Literal["labels", "probs"]
 SEPARATORS = (" ", ",", "|", ";")
+FOLDER = "folder's name"
 NUMBERED = re.compile(r"(.*?)(\d+)")
 
 
@@ -46,11 +41,15 @@ class Form:
     delimiter: str = ","
 
 
-def read_form(sample: Path, classes: Sequence[str], needs: Literal["labels", "probs"] | None = None) -> Form:
+def read_form(
+    sample: Path, classes: Sequence[str], needs: Needs | None = None, codes: Sequence[str] = ()
+) -> Form:
     """Find out the form from a sample submission.
 
     `needs` is what the metric scores: it settles a two-class sample whose cells are all 0 or 1, which could
-    be labels or probabilities. Raises DataError saying what was found where the form can't be told.
+    be labels or probabilities. `codes` [C] are what the competition's own files write for each class, such as
+    the numbers of folders, where that isn't its name. Raises DataError saying what was found where the form
+    can't be told.
     """
     try:
         data = sample.read_bytes()
@@ -64,67 +63,19 @@ def read_form(sample: Path, classes: Sequence[str], needs: Literal["labels", "pr
         raise DataError(f"{sample} has one column ({header[0]!r}): ids and predictions need two or more.")
     _check_ids(sample, header, body)
     ids = tuple(row[0] for row in body)
-    names = tuple(classes)
+    names, codes = tuple(classes), tuple(codes) or tuple(classes)
     blank = Form(tuple(header), ids, "label", names, delimiter=delimiter(data.decode("utf-8-sig")))
     if len(header) > 2:
-        return _form_of_columns(sample, blank)
+        return _form_of_columns(sample, blank, codes)
     cells = [row[1].strip() for row in body]
     values = set(cells)
     if len(names) == 2 and _is_binary(sample, header[1], values, names, needs):
-        return replace(blank, kind="binary", positive=names.index(header[1]) if header[1] in names else 1)
-    if values <= set(names):
-        return replace(blank, labels=names)
-    if all(value.isdecimal() for value in values):
-        labels, written = _numbered(sample, header[1], values, names)
-        return replace(blank, labels=labels, written=written)
-    return _form_of_lists(sample, blank, cells)
-
-
-def render(form: Form, ids: Sequence[str], predictions: np.ndarray | None, probs: np.ndarray | None) -> bytes:
-    """Write a submission: UTF-8, lines ending in \\n, the rows of the sample.
-
-    `predictions` int [n] (class indices) are what a label form needs, `probs` float [n, C] the other kinds;
-    both in the order of `ids`. Probabilities have the fewest digits (at most 9) that give back their float32.
-    Raises DataError for an id without a prediction or with two.
-    """
-    order = _positions(form, ids)
-    if form.kind == "label":
-        if predictions is None:
-            raise ValueError("a label form needs predictions")
-        columns = [[form.labels[label] for label in np.asarray(predictions)[order].tolist()]]
-    else:
-        if probs is None:
-            raise ValueError(f"a {form.kind} form needs probs")
-        columns = _prob_columns(form, np.asarray(probs)[order])
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=form.delimiter, lineterminator="\n")
-    writer.writerow(form.header)
-    writer.writerows(zip(form.ids, *columns, strict=True))
-    return text.getvalue().encode()
-
-
-def _prob_columns(form: Form, probs: np.ndarray) -> list[list[str]]:
-    if form.kind == "topk":
-        best = np.argsort(-probs, axis=1, kind="stable")[:, : form.k].tolist()
-        return [[form.separator.join(form.labels[label] for label in row) for row in best]]
-    shown = probs.astype(np.float32).astype(str)
-    if form.kind == "binary":
-        return [shown[:, form.positive].tolist()]
-    return [shown[:, form.column_of.index(column)].tolist() for column in range(len(form.classes))]
-
-
-def _positions(form: Form, ids: Sequence[str]) -> list[int]:
-    position = {name: i for i, name in enumerate(ids)}
-    if len(position) < len(ids):
-        doubled = sorted(name for name in position if list(ids).count(name) > 1)[:5]
-        raise DataError(f"{len(ids) - len(position)} ids have two predictions: {_some(doubled)}.")
-    missing = [name for name in form.ids if name not in position]
-    if missing:
-        raise DataError(
-            f"{len(missing)} of the sample submission's {len(form.ids)} ids have no prediction: "
-            f"{_some(missing)}; predicted ids look like {_some(ids)}."
-        )
-    return [position[name] for name in form.ids]
+        place = {name: i for i, name in [*enumerate(codes), *enumerate(names)]}
+        return replace(blank, kind="binary", positive=place.get(header[1].strip(), 1))
+    found = _label_form(sample, header[1], values, names, codes)
+    if found is not None:
+        return replace(blank, labels=found[0], written=found[1])
+    return _form_of_lists(sample, blank, cells, codes)
 
 
 def _check_ids(sample: Path, header: list[str], body: Rows) -> None:
@@ -140,16 +91,17 @@ def _check_ids(sample: Path, header: list[str], body: Rows) -> None:
         lines[row[0]] = line
 
 
-def _form_of_columns(sample: Path, blank: Form) -> Form:
+def _form_of_columns(sample: Path, blank: Form, codes: Sequence[str]) -> Form:
     classes, columns = blank.classes, [name.strip() for name in blank.header[1:]]
     if len(columns) != len(classes):
         raise DataError(
-            f"{sample} has {len(columns)} columns beside the ids ({_some(columns)}), there are "
-            f"{len(classes)} classes ({_some(classes)}): one column, or one a class, is understood."
+            f"{sample} has {len(columns)} columns beside the ids ({some(columns)}), there are "
+            f"{len(classes)} classes ({some(classes)}): one column, or one a class, is understood."
         )
-    if set(columns) == set(classes):
-        place = tuple(columns.index(name) for name in classes)
-        return replace(blank, kind="probs", column_of=place)
+    for names, written in ((classes, "class name"), (codes, FOLDER)):
+        if set(columns) == set(names):
+            place = tuple(columns.index(name) for name in names)
+            return replace(blank, kind="probs", written=written, column_of=place)
     matches = [NUMBERED.fullmatch(name) for name in columns]
     prefixes = {match[1] for match in matches if match}
     numbers = [int(match[2]) for match in matches if match]
@@ -160,8 +112,8 @@ def _form_of_columns(sample: Path, blank: Form) -> Form:
         return replace(blank, kind="probs", written=f"{first}-based number", column_of=place)
     strange = [name for name in columns if name not in classes]
     raise DataError(
-        f"{sample}: {len(strange)} of its columns are no classes ({_some(strange)}); "
-        f"the classes are {_some(classes)}."
+        f"{sample}: {len(strange)} of its columns are no classes ({some(strange)}); "
+        f"the classes are {some(classes)}."
     )
 
 
@@ -176,28 +128,40 @@ def _is_binary(
         return needs != "labels"
     if needs is None:
         raise DataError(
-            f"{sample}: column {column!r} holds only {_some(sorted(values))}: labels or probabilities? "
+            f"{sample}: column {column!r} holds only {some(sorted(values))}: labels or probabilities? "
             f"Write 0.5 in one of its rows for probabilities of {classes[1]!r}."
         )
     return True
 
 
-def _form_of_lists(sample: Path, blank: Form, cells: list[str]) -> Form:
+def _label_form(
+    sample: Path, column: str, values: set[str], classes: tuple[str, ...], codes: tuple[str, ...]
+) -> tuple[tuple[str, ...], str] | None:
+    """Return how each class is written and the words for it; None where the cells are no labels."""
+    if values <= set(classes):
+        return classes, "class name"
+    if values <= set(codes):
+        numbers = {_counted(first, len(codes)): f"{first}-based number" for first in (0, 1)}
+        return codes, numbers.get(codes, FOLDER)
+    if all(value.isdecimal() for value in values):
+        return _numbered(sample, column, values, classes)
+    return None
+
+
+def _form_of_lists(sample: Path, blank: Form, cells: list[str], codes: tuple[str, ...]) -> Form:
     column, classes = blank.header[1], blank.classes
     for separator in SEPARATORS:
         lists = [cell.split(separator) for cell in cells]
         values = {value for row in lists for value in row}
         k = min(max(map(len, lists)), len(classes))
-        form = replace(blank, kind="topk", labels=classes, separator=separator, k=k)
-        if k > 1 and values <= set(classes):
-            return form
-        if k > 1 and all(value.isdecimal() for value in values):
-            labels, written = _numbered(sample, column, values, classes)
-            return replace(form, labels=labels, written=written)
+        found = _label_form(sample, column, values, classes, codes) if k > 1 else None
+        if found is not None:
+            labels, written = found
+            return replace(blank, kind="topk", labels=labels, written=written, separator=separator, k=k)
     strange = sorted(set(cells) - set(classes))
     raise DataError(
-        f"{sample}: column {column!r} holds {_some(strange)}: no class, number of a class, probability "
-        f"or list of labels; the {len(classes)} classes are {_some(classes)}."
+        f"{sample}: column {column!r} holds {some(strange)}: no class, number of a class, probability "
+        f"or list of labels; the {len(classes)} classes are {some(classes)}."
     )
 
 
@@ -213,13 +177,17 @@ def _numbered(
     if high > count or (low == 0 and high == count):
         raise DataError(f"{found}: neither 0 to {count - 1} nor 1 to {count}.")
     if low == 0:
-        return tuple(str(i) for i in range(count)), "0-based number"
+        return _counted(0, count), "0-based number"
     if high == count:
-        return tuple(str(i + 1) for i in range(count)), "1-based number"
+        return _counted(1, count), "1-based number"
     raise DataError(
         f"{found}: do they start at 0 or at 1? Write a 0 into one of its rows where they start at 0, "
         f"or {count} where they start at 1."
     )
+
+
+def _counted(first: int, count: int) -> tuple[str, ...]:
+    return tuple(map(str, range(first, first + count)))
 
 
 def _numbers(values: set[str]) -> list[float]:
@@ -229,6 +197,11 @@ def _numbers(values: set[str]) -> list[float]:
         return []
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Quote the first five names for a message.
+
+    >>> some(["a", "b"]), some("abcdef")
+    ("'a', 'b'", "'a', 'b', 'c', 'd', 'e' …")
+    """
     shown = ", ".join(repr(name) for name in islice(names, 5))
     return shown + (" …" if len(names) > 5 else "")

@@ -106,7 +106,8 @@ def _verdict(config: Config, data: bytes, scores: dict[str, Any]) -> Verdict:
             (), (f"{paths.data_root(config)} has no sample submission: its form is unchecked",), {}
         )
     sample = Path(facts["sample_submission"])
-    form = read_form(sample, facts["classes"], find_metric(config.data.metric).needs)
+    needs = find_metric(config.data.metric).needs
+    form = read_form(sample, facts["classes"], needs, facts.get("codes", ()))
     shares = scores.get("oof_shares")
     return check_submission(data, form, shares, sample.read_bytes(), computed=bool(scores))
 

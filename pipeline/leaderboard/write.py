@@ -12,7 +12,8 @@ from pipeline.config import Config
 from pipeline.errors import DataError
 from pipeline.leaderboard import local
 from pipeline.leaderboard.check import check_submission
-from pipeline.leaderboard.form import Form, read_form, render
+from pipeline.leaderboard.form import Form, read_form
+from pipeline.leaderboard.render import render
 from pipeline.score.intervals import expected_on
 from pipeline.score.metrics import find_metric
 
@@ -61,10 +62,11 @@ def submission_form(config: Config, classes: Sequence[str], ids: Sequence[str]) 
 
     Without one: id and label, or id and a column a class where the metric needs probabilities.
     """
-    sample = manifest.facts(paths.cache_manifest(config))["sample_submission"]
+    facts = manifest.facts(paths.cache_manifest(config))
+    sample = facts["sample_submission"]
     needs = find_metric(config.data.metric).needs
     if sample:
-        return read_form(Path(sample), classes, needs), Path(sample)
+        return read_form(Path(sample), classes, needs, facts.get("codes", ())), Path(sample)
     return _plain_form(classes, ids, needs), None
 
 
