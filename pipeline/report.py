@@ -1,8 +1,9 @@
 """Report: put what a competitor looks at into one page, runs/NAME/report.html, that opens without network.
 
 The closing sentence and the scores, members and folds, learning curves, confusion matrix, results a class,
-the worst images, what is odd in the data, the submission. The page is made of whatever files exist; what
-isn't there yet is said in it. Open it with any browser, light or dark, computer or phone.
+the worst images, suspected wrong labels; the data: class counts, sizes, odd files, the folds' balance,
+duplicates side by side, how test images differ; the submission. The page is made of whatever files exist;
+what isn't there yet is said in it. Open it with any browser, light or dark, computer or phone.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pipeline.config import Config
 from pipeline.errors import DataError
 
 STAGE = "report"
-VERSION = 1
+VERSION = 2
 FOLD_FILES = ("log.jsonl", "metrics.json")
 ENSEMBLE_FILES = ("scores.json", "weights.json", "oof.npz")
 
@@ -59,6 +60,7 @@ def expected(config: Config) -> manifest.Expected:
         "folds.count": config.folds.count,
         "members": [[m.name, m.model, m.train.size, m.train.epochs] for m in config.members],
         "plotly": metadata.version("plotly"),
+        "cleanlab": _version("cleanlab"),
     }
     return manifest.Expected(STAGE, VERSION, fields, _inputs(config))
 
@@ -66,7 +68,7 @@ def expected(config: Config) -> manifest.Expected:
 def _inputs(config: Config) -> dict[str, Path]:
     cache, ensemble = paths.cache(config), paths.ensemble(config)
     files = {"folds": paths.folds_record(config), "images": cache / "images.parquet"}
-    files["classes"] = paths.cache_manifest(config)
+    files |= {"classes": paths.cache_manifest(config), "shift": paths.competition(config) / "shift.json"}
     files |= {f"ensemble/{name}": ensemble / name for name in ENSEMBLE_FILES}
     digest = _folds_digest(config)
     for member in config.members if digest else ():
@@ -74,6 +76,13 @@ def _inputs(config: Config) -> dict[str, Path]:
         for k in range(config.folds.count):
             files |= {f"{folder.name}/fold{k}/{name}": paths.fold(folder, k) / name for name in FOLD_FILES}
     return {name: file for name, file in files.items() if file.is_file()}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _folds_digest(config: Config) -> str:

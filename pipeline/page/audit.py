@@ -1,104 +1,93 @@
-"""What `prepare` found in the images, counted for people: problems, odd files, copies, label conflicts."""
+"""What `prepare` found in the images, counted for people: what can't be used, what was read but is odd."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
-SHOWN_PROBLEMS = 40
-SHOWN_EXAMPLES = 3
+from pipeline.page.thumbnails import Album, Picture
+
+SPLITS = {
+    "train": "training images",
+    "extra": "training images of data.extra",
+    "val": "official validation images",
+    "test": "test images",
+}
+SHOWN_PROBLEMS = 20
+SHOWN_IDS = 12
+SHOWN_NOTES = 8
+SHOWN_EXAMPLES = 4
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A reason for which files can't be used, and the ids of the first of them."""
+
+    reason: str
+    images: int
+    ids: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is odd about some files that were read, with the first of them."""
+
+    text: str
+    images: int
+    pictures: list[Picture]
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Rows for the page's tables; `counts` and `folds` are (what, value) pairs."""
+    """What the page's tables show; `counts` are (what, value) pairs."""
 
     counts: list[tuple[str, str]] = field(default_factory=list)
-    folds: list[tuple[str, str]] = field(default_factory=list)
-    problems: list[tuple[str, ...]] = field(default_factory=list)  # id, split, reason
+    problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
-    notes: list[tuple[str, int, str]] = field(default_factory=list)  # note, images, example ids
-    conflicts: list[str] = field(default_factory=list)  # images of one picture, each with its label
+    notes: list[Note] = field(default_factory=list)
+    note_count: int = 0
 
 
-def audit(images: pd.DataFrame | None, folds: Mapping[str, Any]) -> Audit:
-    """Count what the audit table (images.parquet) and the folds' record say; either may be missing."""
-    lines, conflicts = fold_lines(folds), _conflicts(folds)
-    if images is None:
-        return Audit(folds=lines, conflicts=conflicts)
+def audit(images: pd.DataFrame, album: Album) -> Audit:
+    """Count what the audit table (images.parquet) says, with pictures of what is odd."""
     bad = images[images["problem"] != ""]
-    shown = bad.head(SHOWN_PROBLEMS)[["id", "split", "problem"]]
+    notes = images.loc[images["note"] != "", "note"].value_counts()
     return Audit(
         counts=_counts(images),
-        folds=lines,
-        problems=[tuple(map(str, row)) for row in shown.to_numpy().tolist()],
-        problem_count=len(bad),
-        notes=_notes(images),
-        conflicts=conflicts,
+        problems=_problems(bad),
+        problem_count=bad["problem"].nunique(),
+        notes=_notes(images, notes, album),
+        note_count=len(notes),
     )
-
-
-def fold_lines(folds: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Turn the record's plain entries into lines; what `duplicates` holds is one line each.
-
-    >>> fold_lines({"count": 5, "seed": 0, "duplicates": {"groups": 3}})
-    [('folds', '5'), ('seed', '0'), ('duplicates: groups', '3')]
-    """
-    names = {"count": "folds", "seed": "seed", "rows": "images", "groups": "groups"}
-    lines = [(shown, str(folds[name])) for name, shown in names.items() if _plain(folds.get(name))]
-    duplicates = folds.get("duplicates")
-    if isinstance(duplicates, dict):
-        lines += [
-            (f"duplicates: {name.replace('_', ' ')}", str(value))
-            for name, value in sorted(duplicates.items())
-            if _plain(value)
-        ]
-    elif _plain(duplicates):
-        lines.append(("duplicates", str(duplicates)))
-    for name, shown in (("rare_classes", "classes with fewer images than folds"), ("problems", "problems")):
-        listed = folds.get(name)
-        if isinstance(listed, list) and listed:
-            lines.append((shown, ", ".join(map(str, listed[:SHOWN_PROBLEMS]))))
-    return lines
-
-
-def _plain(value: Any) -> bool:
-    return isinstance(value, int | float | str)
 
 
 def _counts(images: pd.DataFrame) -> list[tuple[str, str]]:
     usable = images[images["problem"] == ""]
-    train, test = (usable[usable["split"] == split] for split in ("train", "test"))
-    copies = train["sha256"].value_counts()
-    sides = usable[["width", "height"]].min(axis=1)
-    counts = [
-        ("training images", f"{len(train):,}"),
-        ("test images", f"{len(test):,}" if len(test) else "none: no test set"),
-        ("images that can't be used", f"{len(images) - len(usable):,}"),
-        ("same bytes twice or more in training", _copies(copies[copies > 1])),
-        ("test images whose bytes are in training", f"{int(test['sha256'].isin(train['sha256']).sum()):,}"),
-    ]
-    if len(sides):
-        counts.append(
-            ("short side, pixels", " to ".join(f"{side:,}" for side in sorted({sides.min(), sides.max()})))
-        )
-    return counts
+    counts = usable["split"].value_counts()
+    lines = [(what, f"{int(counts[split]):,}") for split, what in SPLITS.items() if split in counts]
+    if "test" not in counts:
+        lines.append(("test images", "none: no test set"))
+    return [*lines, ("images that can't be used", f"{len(images) - len(usable):,}")]
 
 
-def _copies(copies: pd.Series) -> str:
-    groups = "1 group" if len(copies) == 1 else f"{len(copies):,} groups"
-    return f"{int(copies.sum()):,} images in {groups}" if len(copies) else "0"
+def _problems(bad: pd.DataFrame) -> list[Problem]:
+    """Return the reasons, the most frequent first, each with the first ids of each split."""
+    largest = bad["problem"].value_counts()
+    reasons = sorted(largest.items(), key=lambda item: (-int(item[1]), str(item[0])))[:SHOWN_PROBLEMS]
+    found = []
+    for reason, count in reasons:
+        rows = bad[bad["problem"] == reason]
+        shown = rows[["split", "id"]].head(SHOWN_IDS).to_numpy().tolist()
+        more = f", … and {int(count) - SHOWN_IDS:,} more" if count > SHOWN_IDS else ""
+        ids = ", ".join(f"{split} {name}" for split, name in shown)
+        found.append(Problem(str(reason), int(count), f"{ids}{more}"))
+    return found
 
 
-def _notes(images: pd.DataFrame) -> list[tuple[str, int, str]]:
-    noted = images[images["note"] != ""]
-    groups = ((str(note), rows["id"].astype(str).tolist()) for note, rows in noted.groupby("note", sort=True))
-    notes = [(note, len(ids), ", ".join(ids[:SHOWN_EXAMPLES])) for note, ids in groups]
-    return sorted(notes, key=lambda line: (-line[1], line[0]))[:SHOWN_PROBLEMS]
-
-
-def _conflicts(folds: Mapping[str, Any]) -> list[str]:
-    found = folds.get("conflicts")
-    groups = found if isinstance(found, list) else []
-    return [" and ".join(f"{name} {label}" for name, label in group) for group in groups[:SHOWN_PROBLEMS]]
+def _notes(images: pd.DataFrame, notes: pd.Series, album: Album) -> list[Note]:
+    largest = sorted(notes.items(), key=lambda item: (-int(item[1]), str(item[0])))[:SHOWN_NOTES]
+    found = []
+    for text, count in largest:
+        rows = np.flatnonzero(images["note"] == text)[:SHOWN_EXAMPLES].tolist()
+        found.append(Note(str(text), int(count), [album.picture(row) for row in rows]))
+    return found

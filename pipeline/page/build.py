@@ -9,11 +9,18 @@ from typing import Any
 from pipeline.artifacts import paths
 from pipeline.config import Config
 from pipeline.page import plots, summary
-from pipeline.page.audit import audit
+from pipeline.page.audit import Audit, audit
+from pipeline.page.class_counts import ClassCounts, class_counts
 from pipeline.page.classes import ClassResult, class_results
 from pipeline.page.data import Content, gather
+from pipeline.page.duplicates import Duplicates, duplicates
 from pipeline.page.escape import json_for_script, plotly_text, printable
-from pipeline.page.worst import WorstImage, worst_images
+from pipeline.page.fold_balance import fold_balance, torn_images
+from pipeline.page.official import official
+from pipeline.page.shift import shift
+from pipeline.page.sizes import Sizes, sizes
+from pipeline.page.suspects import SuspectList, suspects
+from pipeline.page.worst import worst_images
 
 HERE = Path(__file__).parent
 CURVES = {
@@ -43,18 +50,17 @@ def build(config: Config) -> bytes:
 
 def _values(content: Content, config: Config, figures: dict[str, plots.Figure]) -> dict[str, Any]:
     results: list[ClassResult] = []
-    worst: list[WorstImage] = []
-    confusion_classes, no_thumbnails = 0, ""
+    confusion_classes = 0
     if content.oof is not None:
         counts, results = class_results(content.oof, content.classes)
         figures["confusion"], confusion_classes = plots.confusion(counts, content.classes)
         figures["f1-by-images"] = plots.f1_by_images(results)
-        worst, no_thumbnails = worst_images(content.oof, content.classes, content.cache)
     fold_count = int(content.folds.get("count", config.folds.count))
     return {
         "content": content,
         "tiles": summary.tiles(content),
         "other_metrics": summary.scored(content.scores.get("all_metrics"), content.metric),
+        "official": official(content.scores),
         "member_rows": summary.member_rows(content, fold_count),
         "decisions": summary.decisions(content),
         "candidates": summary.scored(content.weights.get("candidates")),
@@ -64,10 +70,39 @@ def _values(content: Content, config: Config, figures: dict[str, plots.Figure]) 
         "line_styles": [plots.line_style(i) for i in range(len(content.runs))],
         "results": results,
         "confusion_classes": confusion_classes,
-        "worst": worst,
-        "no_thumbnails": no_thumbnails,
-        "audit": audit(content.images, content.folds),
+        **_data_values(content, config, results, figures),
     }
+
+
+def _data_values(
+    content: Content, config: Config, results: list[ClassResult], figures: dict[str, plots.Figure]
+) -> dict[str, Any]:
+    """Describe the images themselves, and what the predictions say of them; adds the figures."""
+    images, album, oof = content.images, content.album, content.oof
+    torn = torn_images(images, paths.folds_table(config))
+    balance, drawn = fold_balance(content.folds, content.classes, torn)
+    figures |= drawn
+    values: dict[str, Any] = {
+        "audit": Audit(),
+        "balance": balance,
+        "shift": shift(content.shift, album),
+        "sizes": Sizes(),
+        "counted": ClassCounts(),
+        "duplicates": Duplicates(),
+        "suspects": SuspectList(),
+        "worst": [],
+    }
+    if images is not None and album is not None:
+        values["audit"] = audit(images, album)
+        values["counted"], drawn = class_counts(images, content.classes, results)
+        figures |= drawn
+        values["sizes"], drawn = sizes(images, config.members)
+        figures |= drawn
+        values["duplicates"] = duplicates(images, album)
+        if oof is not None:
+            values["suspects"] = suspects(oof, content.classes, album)
+            values["worst"] = worst_images(oof, content.classes, album)
+    return values
 
 
 def _curves(content: Content) -> dict[str, plots.Figure]:

@@ -9,17 +9,20 @@ import pandas as pd
 
 from pipeline.artifacts import manifest, paths, predictions
 from pipeline.config import Config
+from pipeline.dataset.survey import LABELLED
 from pipeline.errors import DataError
 from pipeline.page.runs import MemberRun, read_runs
+from pipeline.page.thumbnails import Album, open_album
 
 
 @dataclass(frozen=True)
 class Oof:
-    """The ensemble's cross-fitted predictions: `ids` [n], `probs` [n, C], and, int [n], the
-    `chosen` class, the true class (`targets`) and the `fold`.
+    """The ensemble's cross-fitted predictions: `ids` [n], `probs` [n, C], and, int [n], the row of the
+    audit table (`rows`), the `chosen` class, the true class (`targets`) and the `fold`.
     """
 
     ids: np.ndarray
+    rows: np.ndarray
     probs: np.ndarray
     chosen: np.ndarray
     targets: np.ndarray
@@ -37,9 +40,10 @@ class Content:
     weights: dict[str, Any]
     folds: dict[str, Any]
     runs: list[MemberRun]
+    shift: dict[str, Any]
     images: pd.DataFrame | None
+    album: Album | None
     oof: Oof | None
-    cache: Path
     submission: str
     missing: dict[str, str]
 
@@ -63,9 +67,10 @@ def gather(config: Config) -> Content:
         weights=manifest.read_json(ensemble / "weights.json") or {},
         folds=folds,
         runs=read_runs(config, str(folds.get("digest", ""))),
+        shift=manifest.read_json(paths.competition(config) / "shift.json") or {},
         images=images,
+        album=None if images is None else open_album(images, paths.cache(config)),
         oof=_read_oof(ensemble / "oof.npz", classes, str(folds.get("digest", "")), images, missing),
-        cache=paths.cache(config),
         submission=str(scores.get("submission") or ""),
         missing=missing,
     )
@@ -99,19 +104,20 @@ def _read_oof(
 
 
 def _join_targets(path: Path, found: predictions.Predictions, images: pd.DataFrame) -> Oof:
-    train = images[(images["split"] == "train") & (images["target"] >= 0)]
-    target_of = dict(zip(train["id"], train["target"], strict=True))
-    unknown = [name for name in found.ids.tolist() if name not in target_of]
-    if unknown:
+    labelled = images["split"].isin(LABELLED) & (images["target"] >= 0)
+    trained = np.flatnonzero(labelled)
+    place = pd.Index(images["id"].to_numpy()[trained]).get_indexer(found.ids)
+    unknown = found.ids[place < 0]
+    if len(unknown):
         raise DataError(
-            f"{path}: {len(unknown)} ids aren't among the training images ({unknown[0]!r}): "
+            f"{path}: {len(unknown)} ids aren't among the training images ({str(unknown[0])!r}): "
             "python -m pipeline.ensemble"
         )
-    targets = np.array([target_of[name] for name in found.ids.tolist()], dtype=np.int64)
     fold = np.broadcast_to(found.fold, len(found.ids))
     scored = fold >= 0  # rows of fold −1 are in every training set: nothing predicted them out of fold
-    probs = found.probs[0][scored]
-    return Oof(found.ids[scored], probs, _chosen(path, scored, probs), targets[scored], fold[scored])
+    probs, rows = found.probs[0][scored], trained[place[scored]]
+    targets = images["target"].to_numpy(np.int64)[rows]
+    return Oof(found.ids[scored], rows, probs, _chosen(path, scored, probs), targets, fold[scored])
 
 
 def _chosen(path: Path, scored: np.ndarray, probs: np.ndarray) -> np.ndarray:

@@ -69,8 +69,8 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> tuple[Figure, int]:
     if len(drawn) <= MOST_CLASSES_WITH_COUNTS:
         trace["text"] = [[str(n) if n else "" for n in row] for row in shown.tolist()]
         trace["texttemplate"] = "%{text}"
-    short = {name: plotly_text(_short(classes[k])) for name, k in zip(names, drawn, strict=True)}
-    axis = {"type": "category", "automargin": True, "labelalias": short, "showgrid": False, "ticks": ""}
+    aliases = {name: plotly_text(short(classes[k])) for name, k in zip(names, drawn, strict=True)}
+    axis = {"type": "category", "automargin": True, "labelalias": aliases, "showgrid": False, "ticks": ""}
     layout = {
         "height": min(900, 230 + max(240, 26 * len(drawn))),
         "xaxis": {**axis, "title": {"text": "predicted"}, "tickangle": -45 if len(drawn) > 3 else 0},
@@ -89,7 +89,7 @@ def f1_by_images(results: Sequence[ClassResult]) -> Figure:
         "mode": "markers+text",
         "x": [result.images for result in shown],
         "y": [round(result.f1, 4) for result in shown],
-        "text": [plotly_text(_short(shown[i].name)) if i in labels else "" for i in range(len(shown))],
+        "text": [plotly_text(short(shown[i].name)) if i in labels else "" for i in range(len(shown))],
         "textposition": [labels.get(i, "top center") for i in range(len(shown))],
         "textfont": {"color": "--muted", "size": 11},
         "cliponaxis": False,
@@ -109,7 +109,7 @@ def f1_by_images(results: Sequence[ClassResult]) -> Figure:
     images = [result.images for result in shown] or [1]
     layout = {
         "height": 420,
-        "xaxis": {"title": {"text": "images of the class"}, **_log_axis(min(images), max(images))},
+        "xaxis": {"title": {"text": "images of the class"}, **log_axis(min(images), max(images))},
         "yaxis": {"title": {"text": "F1"}, "range": [-0.05, 1.05], "zeroline": False},
     }
     return {"data": [trace], "layout": layout}
@@ -157,7 +157,8 @@ def _most_confused(counts: np.ndarray) -> list[int]:
     return sorted(np.argsort(-mistakes, kind="stable")[:MOST_CLASSES_DRAWN].tolist())
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """Cut a name to what fits beside a plot."""
     return name if len(name) <= LABEL_LENGTH else name[: LABEL_LENGTH - 1] + "…"
 
 
@@ -172,7 +173,7 @@ def _labels(shown: Sequence[ClassResult]) -> dict[int, str]:
     taken = [(x[i] - 1.0, x[i] + 1.0, y[i] - 0.5, y[i] + 0.5) for i in range(len(shown))]
     labels: dict[int, str] = {}
     for i in sorted(range(len(shown)), key=lambda i: (shown[i].f1, i))[:LABELLED_CLASSES]:
-        half = len(_short(shown[i].name)) / 2
+        half = len(short(shown[i].name)) / 2
         for position, right, up in (
             ("bottom center", 0, -1.2),
             ("top center", 0, 1.2),
@@ -190,9 +191,11 @@ def _labels(shown: Sequence[ClassResult]) -> dict[int, str]:
     return labels
 
 
-def _log_axis(low: int, high: int) -> dict[str, Any]:
-    decades = range(len(str(high)) + 1)
-    ticks = [step * 10**decade for decade in decades for step in (1, 2, 5)]
-    shown = [tick for tick in ticks if low / 1.5 <= tick <= high * 1.5]
+def log_axis(low: int, high: int) -> dict[str, Any]:
+    """Return the settings of a logarithmic axis from a little below `low` (at least 1) to above `high`."""
+    ticks = [step * 10**decade for decade in range(len(str(high)) + 1) for step in range(1, 10)]
+    within = [tick for tick in ticks if low / 1.5 <= tick <= high * 1.5]
+    round_ones = [tick for tick in within if str(tick)[0] in "125"]
+    shown = round_ones if len(round_ones) > 3 else within
     limits = [float(np.log10(low / 1.5)), float(np.log10(high * 1.5))]
     return {"type": "log", "tickvals": shown, "range": limits}
