@@ -1,4 +1,8 @@
-"""Predict: the test images by every fold's model of every member, in every view; each image is read once."""
+"""Predict: the test images by every fold's model of every member, in every view; each image is read once.
+
+A validation split that is held out (data.use_val) is predicted with them. At the end test and training images
+are compared: when a simple model can tell them apart, the folds' scores may not hold on the test set.
+"""
 
 import argparse
 import time
@@ -12,10 +16,13 @@ from pipeline.artifacts.jobs import Job, can_find_jobs, find_jobs, has_test
 from pipeline.artifacts.state import State
 from pipeline.config import Config
 from pipeline.errors import DataError
+from pipeline.learn import shift
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
+    from pipeline.dataset.cache import Cache
     from pipeline.learn.inference import Predictor
 
 STAGE = "predict"
@@ -26,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def states(config: Config) -> list[State]:
-    """Return a line for each fold of each member; none without test images."""
+    """Return a line for each fold of each member; none without test images.
+
+    The comparison with the training images has no line: nothing stands on it but a section of the report.
+    """
     if not can_find_jobs(config):
         return [state.waiting(STAGE, member.name) for member in config.members]
     if not has_test(config):
@@ -38,18 +48,23 @@ def states(config: Config) -> list[State]:
 
 
 def run(config: Config, options: argparse.Namespace) -> None:
-    """Predict with each model whose test.npz isn't up to date."""
+    """Predict with each model whose test.npz isn't up to date, and compare test with training images."""
     if not has_test(config):
         terminal.stage(STAGE, "no test images: nothing to predict")
         return
     jobs = find_jobs(config)
-    if not _stale(jobs):
+    todo = _stale(jobs)
+    if not todo:
         terminal.stage(STAGE, f"up to date ({len(jobs)} models)")
-        return
-    _check_trained(jobs)
+        if shift.stale(config) is None:
+            return
+    else:
+        _check_trained(jobs)
     with lock.hold(_lock(config), "predicting"):
         if todo := _stale(jobs):
             _predict(config, todo)
+        if shift.stale(config):
+            terminal.stage(STAGE, shift.sentence(shift.compare(config)))
 
 
 def _stale(jobs: Sequence[Job]) -> list[Job]:
@@ -73,40 +88,51 @@ def _predict(config: Config, jobs: Sequence[Job]) -> None:
     import numpy as np
 
     from pipeline.dataset.cache import open_cache
-    from pipeline.dataset.loader import predict_loader
-    from pipeline.learn.inference import predict_probs
+    from pipeline.dataset.official import SPLITS
 
     started = time.monotonic()
     classes = manifest.facts(paths.cache_manifest(config))["classes"]
     predictors = _predictors(jobs, len(classes))
     cache = open_cache(paths.cache(config))
-    rows = np.flatnonzero(cache.table["split"] == "test")
+    rows = np.flatnonzero(cache.table["split"].isin(SPLITS))
     if len(rows) == 0:
         raise DataError(
             f"no test image can be read: the reasons are in {paths.cache(config) / 'images.parquet'}."
         )
+    read = cache.table.iloc[rows]
+    probs = _probs(config, predictors, cache, rows)
+    ids, probs = _with_unreadable(config, read["id"].to_numpy(), probs, classes)
+    seconds = time.monotonic() - started
+    for job, job_probs in zip(jobs, probs, strict=True):
+        _publish(config, job, ids, job_probs, classes, seconds / len(jobs))
+    terminal.stage(
+        STAGE,
+        f"{_counted(read['split'])} × {len(jobs)} models × {len(config.predict.views)} views in "
+        f"{terminal.duration(seconds)}, each image read once",
+    )
+
+
+def _probs(
+    config: Config, predictors: "Sequence[Predictor]", cache: "Cache", rows: "np.ndarray"
+) -> "np.ndarray":
+    """Return float32 [models, views, n, C] of the cache's rows, with a line of progress."""
+    from pipeline.dataset.loader import predict_loader
+    from pipeline.learn.inference import predict_probs
+
     frames = list(dict.fromkeys(predictor.frame for predictor in predictors))
     runtime = predictors[0].runtime
     loader = predict_loader(cache, rows, frames, config.predict.batch, runtime.workers, runtime.device)
+    started = time.monotonic()
     with terminal.progress(STAGE) as line:
 
         def report(done: int, total: int) -> None:
             speed = done / (time.monotonic() - started)
             left = terminal.duration((total - done) / speed)
             line.update(
-                done / total, f"{done}/{total} images × {len(jobs)} models  {speed:.0f}/s  left {left}"
+                done / total, f"{done}/{total} images × {len(predictors)} models  {speed:.0f}/s  left {left}"
             )
 
-        probs = predict_probs(predictors, loader, frames, config.predict.views, report)
-    ids, probs = _with_unreadable(config, cache.table["id"].to_numpy()[rows], probs, classes)
-    seconds = time.monotonic() - started
-    for job, job_probs in zip(jobs, probs, strict=True):
-        _publish(config, job, ids, job_probs, classes, seconds / len(jobs))
-    terminal.stage(
-        STAGE,
-        f"{len(ids)} test images × {len(jobs)} models × {len(config.predict.views)} views in "
-        f"{terminal.duration(seconds)}, each image read once",
-    )
+        return predict_probs(predictors, loader, frames, config.predict.views, report)
 
 
 def _predictors(jobs: Sequence[Job], classes: int) -> "list[Predictor]":
@@ -131,20 +157,28 @@ def _with_unreadable(
     import pandas as pd
 
     from pipeline.dataset.folds_file import load_folds
+    from pipeline.dataset.official import SPLITS
 
     table = pd.read_parquet(paths.cache(config) / "images.parquet", columns=["id", "split", "shard"])
-    unread = table.loc[(table["split"] == "test") & (table["shard"] < 0), "id"].to_numpy()
-    if len(unread) == 0:
+    table = table[table["split"].isin(SPLITS) & (table["shard"] < 0)]
+    if table.empty:
         return ids, probs
-    labels = load_folds(config).labels
-    shares = np.array([labels.count(name) for name in classes], dtype=np.float64)
-    prior = np.broadcast_to(
-        (shares / shares.sum()).astype(np.float32), (*probs.shape[:2], len(unread), len(classes))
-    )
+    unread = table["id"].to_numpy()
+    number = {name: i for i, name in enumerate(classes)}
+    counts = np.bincount([number[label] for label in load_folds(config).labels], minlength=len(classes))
+    shares = (counts / counts.sum()).astype(np.float32)
+    prior = np.broadcast_to(shares, (*probs.shape[:2], len(unread), len(classes)))
     terminal.warn(
-        f"{len(unread)} test images can't be read: they get the classes' shares ({unread[0]!r}, …)."
+        f"{_counted(table['split'])} can't be read: they get the classes' shares ({unread[0]!r}, …)."
     )
     return np.concatenate([ids, unread]), np.concatenate([probs, prior], axis=2)
+
+
+def _counted(splits: "pd.Series") -> str:
+    """Say how many images there are: "20 test images", "15 validation and 20 test images"."""
+    counts = splits.value_counts()
+    names = [(name, what) for name, what in (("val", "validation"), ("test", "test")) if name in counts]
+    return " and ".join(f"{counts[name]} {what}" for name, what in names) + " images"
 
 
 def _publish(

@@ -68,7 +68,7 @@ def expected(config: Config) -> manifest.Expected:
 def _inputs(config: Config) -> dict[str, Path]:
     cache, ensemble = paths.cache(config), paths.ensemble(config)
     files = {"folds": paths.folds_record(config), "images": cache / "images.parquet"}
-    files |= {"classes": paths.cache_manifest(config), "shift": paths.competition(config) / "shift.json"}
+    files |= {"classes": paths.cache_manifest(config), "shift": paths.shift(config)}
     files |= {f"ensemble/{name}": ensemble / name for name in ENSEMBLE_FILES}
     digest = _folds_digest(config)
     for member in config.members if digest else ():

@@ -27,7 +27,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 def test_images_that_give_a_shift_away_are_shown_on_both_sides(config: Config) -> None:
-    fake.write_json(paths.competition(config) / "shift.json", FOUND)
+    fake.write_json(paths.shift(config), FOUND)
     page = Page(build(config))
     text = page.text_of("shift")
     assert "AUC 0.812 (95 % interval 0.790 to 0.830): test and training images clearly differ" in text
@@ -37,10 +37,15 @@ def test_images_that_give_a_shift_away_are_shown_on_both_sides(config: Config) -
 
 
 def test_a_test_image_is_not_taken_for_a_training_image_of_its_name(config: Config) -> None:
-    fake.write_json(
-        paths.competition(config) / "shift.json", {**FOUND, "test": [["a3.jpg", 0.9]], "train": []}
-    )
+    fake.write_json(paths.shift(config), {**FOUND, "test": [["a3.jpg", 0.9]], "train": []})
     assert Page(build(config)).images_of("shift") == []
+
+
+def test_where_nothing_was_compared_the_page_says_why(config: Config) -> None:
+    fake.write_json(paths.shift(config), {"why": "no member began with <b>pretrained</b> weights"})
+    assert "Not compared: no member began with <b>pretrained</b> weights." in Page(build(config)).text_of(
+        "shift"
+    )
 
 
 def test_a_file_with_anything_in_it_is_no_error(config: Config) -> None:
@@ -51,11 +56,11 @@ def test_a_file_with_anything_in_it_is_no_error(config: Config) -> None:
         "test": [["t2.jpg"], 7, [1, 2], ["t0.jpg", None]],
         "train": "a",
     }
-    fake.write_json(paths.competition(config) / "shift.json", {**FOUND, **changes})
+    fake.write_json(paths.shift(config), {**FOUND, **changes})
     page = Page(build(config))
     assert page.images_of("shift") == []
     assert "AUC 0.812: test" in page.text_of("shift")
-    fake.write_json(paths.competition(config) / "shift.json", {"auc": float("nan")})
+    fake.write_json(paths.shift(config), {"auc": float("nan")})
     assert NOT_YET in Page(build(config)).text_of("shift")
 
 

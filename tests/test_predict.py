@@ -1,14 +1,21 @@
 """The prediction stage: every test id once, whatever can be read; only by the models that were trained."""
 
+import contextlib
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 
 from pipeline import predict
 from pipeline.artifacts import manifest, paths, predictions
 from pipeline.artifacts.jobs import find_jobs
 from pipeline.dataset.folds_file import load_folds
 from pipeline.errors import DataError, LockedError
+from pipeline.learn import shift
+from pipeline.learn.models import build_model
+from pipeline.learn.weights import RANDOM
 from tests import tiny
 
 
@@ -77,7 +84,9 @@ def test_no_readable_test_image_is_said(competition):
     config = tiny.configure(competition)
     for name in submitted_ids(config):
         (paths.data_root(config) / f"test/{name}.jpg").write_bytes(b"no image")
-    tiny.run("prepare", config)
+    with pytest.raises(DataError, match="No test image is left"):
+        tiny.run("prepare", config)
+    tiny.job_of(config, "a", 0).file("test.npz").unlink()
     with pytest.raises(DataError, match=r"no test image can be read: .*images\.parquet"):
         tiny.run("predict", config)
 
@@ -129,3 +138,89 @@ def test_two_processes_dont_predict_at_once(competition):
         pytest.raises(LockedError, match=f"pid {child.pid}"),
     ):
         tiny.run("predict", config)
+
+
+@pytest.fixture(scope="module")
+def held_out(built, tmp_path_factory):
+    """A competition in class folders: 24 training, 16 validation (one unreadable) and 20 test images."""
+    folder = tmp_path_factory.mktemp("held_out")
+    source, root = built / "data/tiny", folder / "data/tiny"
+    labels = pd.read_csv(source / "train.csv", dtype=str)
+    labels = labels.sort_values(["label", "id"]).reset_index(drop=True)
+    for i, (name, label) in enumerate(labels[["id", "label"]].to_numpy()):
+        place = root / ("val" if i % 5 in (1, 3) else "train") / label
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / "train" / f"{name}.jpg", place)
+    shutil.copytree(source / "test", root / "test")
+    next(root.glob("val/*/*.jpg")).write_bytes(b"no image")
+    with contextlib.chdir(folder):
+        for stage in ("prepare", "folds", "train", "predict"):
+            tiny.run(stage, held_out_config(folder))
+    return folder
+
+
+def held_out_config(folder):
+    return tiny.configure(folder, {"data": {"drawn": None, "use_val": "holdout"}}, tiny.MEMBERS[:1])
+
+
+def test_a_validation_split_is_predicted_with_the_test_images(held_out, monkeypatch):
+    monkeypatch.chdir(held_out)
+    config = held_out_config(held_out)
+    table = pd.read_parquet(paths.cache(config) / "images.parquet").set_index("id")
+    counts = table.groupby("split").size().to_dict()
+    assert counts == {"train": 24, "val": 16, "test": 20}
+    shares = table.loc[table["split"] == "train", "label"].value_counts(normalize=True)
+    for job in find_jobs(config):
+        found = loaded(config, job)
+        assert sorted(found.ids.tolist()) == sorted(table.index[table["split"] != "train"])
+        unread = [table.loc[name, "shard"] < 0 for name in found.ids.tolist()]
+        assert sum(unread) == 1
+        assert np.allclose(found.probs[:, unread], shares[found.classes.tolist()])
+        assert not np.allclose(found.probs[:, ~np.array(unread)], shares[found.classes.tolist()])
+
+
+def test_validation_images_are_counted_apart(held_out, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "copy"
+    shutil.copytree(held_out, folder)
+    monkeypatch.chdir(folder)
+    config = held_out_config(folder)
+    tiny.job_of(config, "a", 0).file("test.npz").unlink()
+    tiny.run("predict", config)
+    said = capsys.readouterr()
+    assert "15 validation and 20 test images × 1 models × 2 views" in said.out
+    assert "1 validation images can't be read: they get the classes' shares" in said.err
+
+
+def test_only_a_validation_split_is_predicted_and_compared_with_nothing(
+    held_out, tmp_path, monkeypatch, capsys
+):
+    folder = tmp_path / "copy"
+    shutil.copytree(held_out, folder)
+    monkeypatch.chdir(folder)
+    config = held_out_config(folder)
+    shutil.rmtree(paths.data_root(config) / "test")
+    for stage in ("prepare", "predict"):
+        tiny.run(stage, config)
+    assert "train and test weren't compared: there are no test images" in capsys.readouterr().out
+    assert len(loaded(config, find_jobs(config)[0]).ids) == 16
+
+
+def test_train_and_test_are_compared_after_the_predictions_by_initial_weights(competition, capsys):
+    before = build_model("test_efficientnet", 7, RANDOM, seed_key=0).state_dict()
+    (competition / "own.safetensors").write_bytes(safetensors.torch.save(before))
+    own = {"name": "own", "model": "test_efficientnet", "weights": "own.safetensors"}
+    config = tiny.configure(competition, members=[own])
+    tiny.run("train", config)
+    tiny.run("predict", config)
+    lines = capsys.readouterr().out.splitlines()
+    said = next(i for i, line in enumerate(lines) if "20 test images × 2 models" in line)
+    assert "train and test can't be told apart" in lines[said + 1]
+    wanted, before = paths.shift(config).read_bytes(), tiny.snapshot(competition)
+    tiny.run("predict", config)
+    assert "up to date (2 models)" in capsys.readouterr().out
+    assert tiny.snapshot(competition) == before
+    for job in find_jobs(config):
+        job.file("model.safetensors").unlink()
+    paths.shift(config).unlink()
+    shift.compare(config)
+    assert paths.shift(config).read_bytes() == wanted

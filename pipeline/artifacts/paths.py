@@ -83,6 +83,11 @@ def report(config: Config) -> Path:
     return competition(config) / "report.html"
 
 
+def shift(config: Config) -> Path:
+    """Return runs/NAME/shift.json: whether train and test can be told apart."""
+    return competition(config) / "shift.json"
+
+
 def ledger(config: Config) -> Path:
     """Return the submissions' ledger; the drawn sample keeps its own, so that nothing of it is tracked."""
     if config.data.drawn:

@@ -67,7 +67,7 @@ def gather(config: Config) -> Content:
         weights=manifest.read_json(ensemble / "weights.json") or {},
         folds=folds,
         runs=read_runs(config, str(folds.get("digest", ""))),
-        shift=manifest.read_json(paths.competition(config) / "shift.json") or {},
+        shift=manifest.read_json(paths.shift(config)) or {},
         images=images,
         album=None if images is None else open_album(images, paths.cache(config)),
         oof=_read_oof(ensemble / "oof.npz", classes, str(folds.get("digest", "")), images, missing),

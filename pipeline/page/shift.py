@@ -26,10 +26,12 @@ class Shift:
 
 def shift(found: Mapping[str, Any], album: Album | None) -> Shift:
     """Put the content of shift.json into words, and find the thumbnails of the images that it names."""
+    if album is not None and not (album.images["split"] == "test").any():
+        return Shift(missing=NO_TEST)
     auc, low, high = (finite(found.get(name)) for name in ("auc", "low", "high"))
     if auc is None:
-        tested = album is not None and (album.images["split"] == "test").any()
-        return Shift(missing=NOT_YET if tested or album is None else NO_TEST)
+        why = found.get("why")
+        return Shift(missing=f"Not compared: {why}." if isinstance(why, str) and why else NOT_YET)
     interval = "" if low is None or high is None else f" (95 % interval {low:.3f} to {high:.3f})"
     return Shift(
         sentence=f"AUC {auc:.3f}{interval}: {meaning(auc, low)}",
