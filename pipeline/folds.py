@@ -1,13 +1,21 @@
 """Folds: decide once which images each model is scored on, so that all members are blended on the same split.
 
-Every class is spread evenly over the folds. Images that show the same picture (equal bytes, or flipped,
-cropped by a few per cent, compressed again) and images with an equal data.group_column stay in one fold: else
-the score flatters itself. Writes folds/NAME.csv (id, label, group, fold) and folds/NAME.json (balance, rare
-classes, duplicates), once. When the bytes or groups of images change later, the folds are kept if no group
-lies in two of them. Else, and with other images, another folds.seed or folds.count, it refuses to overwrite
-them; --force starts a new lineage, on which every member is trained again."""
+folds.kind = "grouped", the default, spreads every class evenly over the folds. Images that show the same
+picture (equal bytes, or flipped, cropped by a few per cent, compressed again) and images with an equal
+data.group_column stay in one fold: else the score flatters itself, as it does with "stratified", which goes
+by class alone. "time", the default with a data.time_column, cuts the images in the order of time: each fold
+is scored by a model of what came before it, and the first block is never scored. folds.file = "my.csv", with
+columns id and fold, perhaps group and label, is your own assignment: folds count from 0, -1 is never scored,
+and neither are images of data.extra. An image with a twin in the fold that is scored doesn't train its model.
+
+Writes folds/NAME.csv (id, label, group, fold) and folds/NAME.json (balance, rare classes, duplicates), once.
+When the bytes or groups of images change later, the folds are kept if they still hold. Else, and with other
+images or settings, it refuses to overwrite them; --force starts a new lineage, on which every member is
+trained again."""
 
 import argparse
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +26,12 @@ from pipeline.config import Config
 from pipeline.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from pipeline.dataset.folds_file import Folds
 
 STAGE = "folds"
 VERSION = 1
 LISTED = 5
-RECORDED = 100  # of each kind of finding, in NAME.json
+HOW = {"grouped": "", "stratified": ", groups ignored", "time": ", in the order of time"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,152 +83,79 @@ def _lock(config: Config) -> Path:
 
 
 def _keep(config: Config, kept: "Folds", why: str) -> None:
-    """Record that the folds hold for the images as they are now; raises DataError where a group is split."""
-    from pipeline.dataset import folds_file
+    """Record that the folds hold for the images as they are now; raises DataError where they don't."""
+    from pipeline.dataset import fold_facts, fold_making, folds_file
 
-    table = _prepared_images(config)
-    train = table[table["split"] == "train"]
-    fold_of = dict(zip(kept.ids, kept.fold_of.tolist(), strict=True))
-    torn = folds_file.straddling(train.assign(fold=train["id"].map(fold_of)))
-    if torn:
-        raise DataError(f"{paths.folds_table(config)}: {why}, and now {torn}. {folds_file.WAY_OUT}")
+    rows = fold_making.fold_rows(config)
+    if wrong := fold_making.misfit(config, kept, rows):
+        raise DataError(f"{paths.folds_table(config)}: {why}, and now {wrong}. {folds_file.WAY_OUT}")
     record = paths.folds_record(config)
-    made_with = folds_file.read_record(record)
-    folds_file.write_record(record, kept, {**made_with, **_images(config, table, train)})
-    terminal.stage(STAGE, f"kept, since no group lies in two folds ({why}); {record} renewed")
+    folds_file.write_record(record, kept, fold_facts.record_facts(config, kept, rows))
+    terminal.stage(STAGE, f"kept, since {fold_making.KEPT[kept.kind]} ({why}); {record} renewed")
 
 
 def _write(config: Config, why: str, force: bool) -> None:
-    from pipeline.dataset import folds_file
+    from pipeline.dataset import fold_facts, fold_making, folds_file
 
     table, record = paths.folds_table(config), paths.folds_record(config)
     if table.exists() and record.exists() and not force:
         raise DataError(f"{why} {folds_file.WAY_OUT}")
-    promised = None if force else folds_file.promised_digest(table, record)
-    folds, facts = _make_folds(config)
+    rows = fold_making.fold_rows(config)
+    folds = fold_making.make_folds(config, rows)
+    facts = fold_facts.record_facts(config, folds, rows)
+    promised = None if force else folds_file.promised_digest(table, record, folds.kind)
     # one of the two files alone is what a kill between them leaves: then the same folds come out again
     if promised not in (None, folds.digest):
         raise DataError(f"{why}, and these settings and images give other folds. {folds_file.WAY_OUT}")
     folds_file.write_folds(table, record, folds, facts)
-    _tell(folds, facts)
+    _tell(folds.kind, facts, rows.loc[rows["split"] == "train", "label"])
 
 
-def _make_folds(config: Config) -> "tuple[Folds, dict[str, Any]]":
-    """Split the training images, check the split: the folds, and what NAME.json says of them."""
-    from pipeline.dataset import folds_file
-    from pipeline.score import splits
-
-    table = _prepared_images(config)
-    train = table[table["split"] == "train"]
-    groups = train["in_group"].factorize()[0]
-    labels = train["label"].to_numpy(dtype=object)
-    try:
-        fold_of = splits.make_folds(labels, groups, config.folds.count, config.folds.seed)
-    except ValueError as error:
-        raise DataError(f"{paths.data_root(config)}: {error}. Set folds.count.") from error
-    problems = splits.check_folds(fold_of, labels, groups, config.folds.count)
-    split_up = [problem for problem in problems if not problem.startswith("class ")]
-    if split_up:
-        raise DataError(f"the folds came out wrong: {'; '.join(split_up[:LISTED])}. Set another folds.seed.")
-    folds = folds_file.build_folds(train["id"].tolist(), labels.tolist(), groups, fold_of)
-    balance = splits.fold_balance(fold_of, labels).tolist()
-    return folds, {
-        "seed": config.folds.seed,
-        "count": config.folds.count,
-        "rows": len(folds.ids),
-        "groups": int(groups.max()) + 1,
-        "balance": dict(zip(sorted(set(folds.labels)), balance, strict=True)),
-        "rare_classes": splits.rare_classes(labels, config.folds.count),
-        "problems": problems,
-        **_images(config, table, train),
-    }
-
-
-def _images(config: Config, table: "pd.DataFrame", train: "pd.DataFrame") -> dict[str, Any]:
-    """Return what NAME.json says of the images, which is renewed when they change and the folds are kept."""
-    from pipeline.dataset import folds_file
-
-    known = manifest.facts(paths.cache_manifest(config))
-    return {
-        "group_column": config.data.group_column,
-        "images_digest": folds_file.images_digest(train),
-        "classes_digest": known["classes_digest"],
-        "train_digest": known["train_digest"],
-        **_duplicates(table, train),
-    }
-
-
-def _prepared_images(config: Config) -> "pd.DataFrame":
-    """Return the images that can be used by split and id, so that the order of train.csv changes nothing."""
-    from pipeline.dataset import cache
-
-    return cache.open_cache(paths.cache(config)).table.sort_values(["split", "id"])
-
-
-def _duplicates(table: "pd.DataFrame", train: "pd.DataFrame") -> dict[str, Any]:
-    """Return what is known of pictures that occur twice: counts, and the first of each kind by id."""
-    test = table[table["split"] == "test"]
-    labels_of = train.groupby("picture")["label"].nunique()
-    torn = train[train["picture"].isin(labels_of.index[labels_of > 1])]
-    torn = torn.drop_duplicates(["picture", "label"])
-    conflicts = [part[["id", "label"]].to_numpy().tolist() for _, part in torn.groupby("picture", sort=False)]
-    twins = test[test["picture"].isin(train["picture"])]
-    unique = train.drop_duplicates("picture")
-    first_of = dict(zip(unique["picture"], unique["id"], strict=True))
-    seen = twins[["id", "picture"]].head(RECORDED).to_numpy().tolist()
-    files = train["sha256"].nunique()
-    crowds = [part["id"].tolist() for _, part in table[table["crowd"] >= 0].groupby("crowd")]
-    return {
-        "duplicates": {
-            "exact": len(train) - files,
-            "near": files - train["picture"].nunique(),
-            "groups_too_large": len(crowds),
-            "label_conflicts": len(conflicts),
-            "test_twins": len(twins),
-            "exact_test_twins": int(twins["sha256"].isin(train["sha256"]).sum()),
-        },
-        "conflicts": conflicts[:RECORDED],
-        "test_twins": [[name, first_of[picture]] for name, picture in seen],
-        "too_large": [ids[:RECORDED] for ids in crowds[:RECORDED]],
-    }
-
-
-def _tell(folds: "Folds", facts: dict[str, Any]) -> None:
+def _tell(kind: str, facts: dict[str, Any], labels: Iterable[str]) -> None:
+    """Say what was made of training images with these labels."""
     counts = facts["duplicates"]
-    sizes = {name: sum(row) for name, row in facts["balance"].items()}
+    sizes = dict.fromkeys(facts["balance"], 0) | Counter(labels)
     smallest = min(sizes, key=lambda name: sizes[name])
+    own = f" from {facts['file']}" if facts["file"] else ""
+    unscored = f"; {facts['unscored']:,} images are never scored" if facts["unscored"] else ""
+    left_out = sum(facts["left_out"])
+    if left_out:
+        unscored += f"; {left_out:,} times an image doesn't train a fold that scores a twin of it"
     terminal.stage(
         STAGE,
-        f"{facts['count']} folds of {facts['rows']:,} images in {facts['groups']:,} groups"
-        f" ({counts['exact']:,} exact copies, {counts['near']:,} near-duplicates), {len(sizes):,} classes;"
-        f" smallest class {smallest} has {sizes[smallest]} images",
+        f"{facts['count']} folds{own} of {facts['rows']:,} images in {facts['groups']:,} groups"
+        f"{HOW[kind]} ({counts['exact']:,} exact copies, {counts['near']:,} near-duplicates),"
+        f" {len(sizes):,} classes; smallest class {smallest} has {sizes[smallest]} images{unscored}",
     )
+    for count, said, shown in _findings(facts, sizes):
+        if count:
+            more = "; …" if count > LISTED else ""
+            terminal.warn(f"{said}: {count:,} ({'; '.join(shown[:LISTED])}{more})")
+
+
+def _findings(facts: dict[str, Any], sizes: dict[str, int]) -> list[tuple[int, str, list[str]]]:
+    """Return (how many, of what, the first of them) for all that a person should look at."""
+    counts = facts["duplicates"]
     rare = [f"{name}, {sizes[name]}" for name in facts["rare_classes"]]
     conflicts = [" and ".join(f"{name} {label}" for name, label in rows[:2]) for rows in facts["conflicts"]]
     twins = [f"{test} is {train}" for test, train in facts["test_twins"]]
     large = [f"{', '.join(ids[:2])} …" for ids in facts["too_large"]]
-    for count, said, shown in (
+    twin_text = f"test images with a twin in train, {counts['exact_test_twins']} of them exact"
+    return [
         (
             len(rare),
             f"classes with fewer images than the {facts['count']} folds, which some folds lack",
             rare,
         ),
         (counts["label_conflicts"], "pictures with two labels", conflicts),
-        (
-            counts["test_twins"],
-            f"test images with a twin in train, {counts['exact_test_twins']} of them exact",
-            twins,
-        ),
+        (counts["test_twins"], twin_text, twins),
         (
             counts["groups_too_large"],
             "sets of images alike, too large to be one picture and so not merged",
             large,
         ),
-        (len(facts["problems"]), "gaps in the folds", facts["problems"]),
-    ):
-        if count:
-            more = "; …" if count > LISTED else ""
-            terminal.warn(f"{said}: {count:,} ({'; '.join(shown[:LISTED])}{more})")
+        (facts["problem_count"], "problems of the folds", facts["problems"]),
+    ]
 
 
 if __name__ == "__main__":

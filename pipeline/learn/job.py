@@ -27,6 +27,7 @@ from pipeline.learn.optim import EMA_LEAST_STEPS
 from pipeline.learn.run_record import RunRecord, empty_model, open_run, recorded_choice, weights_name
 from pipeline.learn.runtime import Runtime, build_runtime
 from pipeline.score.metrics import METRICS, find_metric
+from pipeline.score.splits import training_rows
 
 
 @dataclass
@@ -84,7 +85,7 @@ def train_job(work: Work, job: Job, why: str) -> None:
                 work.config,
                 member,
                 job.fold,
-                _fold_data(work, job.fold),
+                fold_data(work, job.fold),
                 record,
                 runtime,
                 job.folder,
@@ -116,7 +117,7 @@ def _identity(work: Work, job: Job, record: RunRecord) -> str:
 
 def _tell_ema(work: Work, job: Job) -> None:
     train = job.member.train
-    steps = train.epochs * count_steps(int((work.folds.fold_of != job.fold).sum()), train.batch)
+    steps = train.epochs * count_steps(int(_trains(work, job.fold).sum()), train.batch)
     if train.ema and steps < EMA_LEAST_STEPS:
         text = f"{job.member.name}: {steps} steps a fold are too few for averaged weights (EMA): off"
         terminal.stage("train", text)
@@ -146,9 +147,15 @@ def _plain_faults(job: Job) -> Iterator[None]:
         raise ResourceError(f"{name}: {reason} train.workers=0 loads batches in this process.") from error
 
 
-def _fold_data(work: Work, k: int) -> FoldData:
+def fold_data(work: Work, k: int) -> FoldData:
+    """Return which rows fold k's model is trained on, and which it is scored on."""
     held_out = work.folds.fold_of == k
-    return FoldData(work.cache, work.targets, len(work.classes), work.rows[~held_out], work.rows[held_out])
+    trains = _trains(work, k)
+    return FoldData(work.cache, work.targets, len(work.classes), work.rows[trains], work.rows[held_out])
+
+
+def _trains(work: Work, k: int) -> np.ndarray:
+    return training_rows(work.folds.fold_of, work.folds.groups, k, work.folds.kind)
 
 
 def _predict_oof(work: Work, job: Job, model: nn.Module, runtime: Runtime) -> None:
@@ -200,7 +207,7 @@ def _metrics(work: Work, job: Job, probs: np.ndarray, targets: np.ndarray) -> di
 def _watch(work: Work, job: Job, line: terminal.Line) -> Watch:
     """Show a step with the speed and the time left for the epoch, the fold and everything in this process."""
     train = job.member.train
-    count = {k: int((work.folds.fold_of != k).sum()) for k in range(work.config.folds.count)}
+    count = {k: int(_trains(work, k).sum()) for k in range(work.config.folds.count)}
     later = [other for other in work.todo if other is not job]
 
     def watch(step: Step) -> None:

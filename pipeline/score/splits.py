@@ -1,13 +1,19 @@
-"""Folds: stratified by class, never through a group of duplicates.
+"""Folds: stratified by class and never through a group of duplicates, or blocks in the order of time.
 
-scikit-learn's StratifiedGroupKFold proposes; it can leave a fold empty or without a class that could be in
-all, so its answer is checked, and where it fails the groups are placed one by one. Fold −1 marks rows that
-are in every training fold and never scored.
+Up to a size scikit-learn's StratifiedGroupKFold proposes; it can leave a fold empty or without a class that
+could be in all, so its answer is checked, and where it fails or would take minutes, `placement` does it. Fold
+−1 marks rows that are never scored. `training_rows` says which rows train a fold: nothing else decides that.
 """
 
 import warnings
 
 import numpy as np
+
+from pipeline.score.fold_checks import check_folds
+from pipeline.score.placement import place_groups
+
+# StratifiedGroupKFold takes about 0.4 ms a group, and more beyond 100 classes: so at most some seconds.
+SCIKIT_LEARN_GROUPS = 5000
 
 
 def make_folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -29,113 +35,69 @@ def make_folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) ->
     n_groups = int(group_of.max(initial=-1)) + 1
     if n_groups < count:
         raise ValueError(f"{count} folds need at least as many groups of images, there are {n_groups}")
-    if np.bincount(classes).max() >= count:
-        fold_of = _scikit_learn_folds(classes, group_of, count, seed)
+    sizes = np.bincount(classes)
+    alone = n_groups == len(labels)
+    if sizes.max() >= count and (alone or n_groups * max(len(sizes), 100) <= 100 * SCIKIT_LEARN_GROUPS):
+        fold_of = _scikit_learn_folds(classes, None if alone else group_of, count, seed)
         if not check_folds(fold_of, classes, group_of, count):
             return fold_of
     return place_groups(classes, group_of, count, seed)
 
 
-def _scikit_learn_folds(classes: np.ndarray, group_of: np.ndarray, count: int, seed: int) -> np.ndarray:
+def _scikit_learn_folds(
+    classes: np.ndarray, group_of: np.ndarray | None, count: int, seed: int
+) -> np.ndarray:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    # without duplicates both promise the same, and the grouped one is ten times slower
-    kind = StratifiedKFold if len(group_of) == group_of.max() + 1 else StratifiedGroupKFold
+    # without duplicates both promise the same, and the grouped one is a thousand times slower
+    kind = StratifiedKFold if group_of is None else StratifiedGroupKFold
     splitter = kind(n_splits=count, shuffle=True, random_state=seed)
     fold_of = np.full(len(classes), -1, np.int64)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # a class with fewer images than folds: `rare_classes` tells
+        # a class with fewer images than folds: whoever makes the folds tells
+        warnings.simplefilter("ignore", UserWarning)
         for fold, (_, held_out) in enumerate(splitter.split(classes, classes, group_of)):
             fold_of[held_out] = fold
     return fold_of
 
 
-def place_groups(classes: np.ndarray, group_of: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Place groups greedily, largest first, where Σ_c (n_cf − n_c/count)² / n_c stays least; int64 [n].
+def time_folds(times: np.ndarray, count: int) -> np.ndarray:
+    """Cut rows in the order of their times [n] into count + 1 blocks of nearly equal size: int64 [n].
 
-    classes and group_of are int [n] counted from 0. Of equal folds the one with the fewest rows, then a drawn
-    one.
+    The first block is fold −1, the others folds 0 … count−1. Equal times stay in one block. Raises ValueError
+    for fewer different times than blocks.
 
-    >>> place_groups(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 2]), count=2, seed=0)
-    array([1, 1, 0, 0])
+    >>> time_folds(np.array([5, 1, 2, 2, 9, 7, 1]), count=2)
+    array([ 0, -1,  0,  0,  1,  1, -1])
     """
-    n_classes, n_groups = int(classes.max()) + 1, int(group_of.max()) + 1
-    sizes = np.bincount(group_of, minlength=n_groups)
-    class_sizes = np.bincount(classes, minlength=n_classes)
-    order = np.argsort(group_of, kind="stable")
-    members = np.split(classes[order], np.cumsum(sizes)[:-1])
-    draw = np.random.default_rng(seed)
-    shuffled = draw.permutation(n_groups)
-    fold_order = draw.permutation(count)
-    placed, rows = np.zeros((count, n_classes)), np.zeros(count)
-    fold_of_group = np.zeros(n_groups, np.int64)
-    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
-        held, held_counts = np.unique(members[group], return_counts=True)
-        # the terms of the sum that depend on the fold; what is left of the square is the same for all
-        cost = (placed[:, held] * (held_counts / class_sizes[held])).sum(1)
-        best = np.lexsort((fold_order, rows, cost.round(12)))[0]
-        placed[best, held] += held_counts
-        rows[best] += sizes[group]
-        fold_of_group[group] = best
-    return fold_of_group[group_of]
-
-
-def check_folds(
-    fold_of: np.ndarray, labels: np.ndarray, groups: np.ndarray, count: int | None = None
-) -> list[str]:
-    """What is wrong with folds [n], one sentence each: groups split, folds empty, classes missing needlessly.
-
-    A class counts as missing from a fold only if it has at least as many groups as there are folds. `count`
-    is the largest fold + 1 where it is not given. Rows of fold −1 may share a group with any fold.
-
-    >>> check_folds(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), np.array(["a", "a", "b", "c"]))
-    ['group a lies in folds 0, 1']
-    """
-    fold_of = np.asarray(fold_of)
-    scored = fold_of >= 0
-    fold_of, labels, groups = fold_of[scored], np.asarray(labels)[scored], np.asarray(groups)[scored]
-    if count is None:
-        count = int(fold_of.max(initial=-1)) + 1
-    problems = [f"fold {fold} is empty" for fold in range(count) if not (fold_of == fold).any()]
-    names, group_of = np.unique(groups, return_inverse=True)
-    pairs = np.unique(np.stack([group_of, fold_of]), axis=1)
-    for group in np.flatnonzero(np.bincount(pairs[0], minlength=len(names)) > 1):
-        folds = ", ".join(str(fold) for fold in pairs[1][pairs[0] == group])
-        problems.append(f"group {names[group]} lies in folds {folds}")
-    class_names, classes = np.unique(labels, return_inverse=True)
-    class_groups = np.bincount(
-        np.unique(np.stack([classes, group_of]), axis=1)[0], minlength=len(class_names)
-    )
-    balance = np.zeros((len(class_names), count), np.int64)
-    np.add.at(balance, (classes, fold_of), 1)
-    for row, fold in np.argwhere((balance == 0) & (class_groups >= count)[:, None]):
-        problems.append(
-            f"class {class_names[row]} is missing from fold {fold}, with {class_groups[row]} groups"
+    values, place, sizes = np.unique(np.asarray(times), return_inverse=True, return_counts=True)
+    if len(values) <= count:
+        raise ValueError(
+            f"{count} folds and the block before them need at least {count + 1} different times,"
+            f" there are {len(values)}"
         )
-    return problems
+    ends = np.cumsum(sizes)[:-1]  # the rows before each possible cut
+    cuts: list[int] = []
+    for block in range(1, count + 1):
+        first, last = cuts[-1] + 1 if cuts else 0, len(ends) - (count - block)
+        wanted = len(place) * block / (count + 1)
+        cuts.append(first + int(np.abs(ends[first:last] - wanted).argmin()))
+    return np.searchsorted(cuts, np.arange(len(values)))[place].astype(np.int64) - 1
 
 
-def fold_balance(fold_of: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Rows int [K, folds] of each class (in np.unique's order) in each fold; rows of fold −1 are left out.
+def training_rows(fold_of: np.ndarray, groups: np.ndarray, k: int, kind: str) -> np.ndarray:
+    """Tell which rows train the model that is scored on fold k: bool [n], from fold_of and groups int [n].
 
-    >>> fold_balance(np.array([0, 1, 1, -1]), np.array(["a", "a", "b", "b"]))
-    array([[1, 1],
-           [0, 1]])
+    Those of other folds and fold −1, for the kind "time" only of earlier ones; never a row in whose group is
+    a row of fold k, unless the kind is "stratified", which ignores groups.
+
+    >>> fold_of, groups = np.array([-1, -1, 0, 1, 2]), np.array([0, 1, 1, 2, 3])
+    >>> training_rows(fold_of, groups, 0, "grouped")
+    array([ True, False, False,  True,  True])
+    >>> training_rows(fold_of, groups, 1, "time")
+    array([ True,  True,  True, False, False])
     """
-    names, classes = np.unique(np.asarray(labels), return_inverse=True)
-    scored = np.asarray(fold_of) >= 0
-    balance = np.zeros((len(names), int(np.max(fold_of, initial=-1)) + 1), np.int64)
-    np.add.at(balance, (classes[scored], np.asarray(fold_of)[scored]), 1)
-    return balance
-
-
-def rare_classes(labels: np.ndarray, count: int) -> list:
-    """The classes with fewer rows than folds, so missing from some fold however they are split.
-
-    >>> rare_classes(np.array(["ant", "bee", "bee", "bee"]), count=3)
-    ['ant']
-    """
-    names, sizes = np.unique(np.asarray(labels), return_counts=True)
-    return names[sizes < count].tolist()
+    rows = fold_of < k if kind == "time" else fold_of != k
+    if kind != "stratified":
+        rows &= ~np.isin(groups, groups[fold_of == k])
+    return rows
