@@ -1,25 +1,26 @@
 """The built-in sample competition: drawn insects, laid out as Kaggle does it, the hidden truth beside it.
 
-`python -m pipeline.dataset.sample --sheet sheet.png` draws a contact sheet, `--root DIR` the competition.
-Every number that comes of it is about drawn data.
+`python -m pipeline.dataset.sample --sheet sheet.png` draws a contact sheet, `--root DIR` the competition,
+`--like ip102 --root DIR` 75,222 images as IP102 has them. Every number that comes of it is about drawn data.
 """
 
 import argparse
-import csv
-import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from pipeline import terminal
+from pipeline import interrupt, terminal
 from pipeline.artifacts import writer
+from pipeline.dataset import lookalike
+from pipeline.dataset.drawing.files import csv_bytes, encoded, retaken
 from pipeline.dataset.drawing.photograph import photograph
 from pipeline.dataset.drawing.species import Traits, draw_species, individual_of, species_names
 from pipeline.dataset.sample_plan import Row, plan_competition
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.randomness import generator
 
 TILE, GAP, NAME_WIDTH, TILES = 128, 4, 190, 8
@@ -96,29 +97,6 @@ def image_bytes(row: Row, species: Traits, seed: int) -> bytes:
     return encoded(picture, "JPEG", quality=quality)
 
 
-def retaken(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Change a picture as another upload of it would be: cropped by up to 3 %, resized, brighter, flipped."""
-    height, width = picture.shape[:2]
-    top, left = (round(rng.uniform(0.0, 0.015) * side) for side in (height, width))
-    picture = picture[top : height - top, left : width - left]
-    scale = rng.uniform(0.85, 1.1)
-    picture = cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
-    picture = np.clip(picture * rng.uniform(0.85, 1.15), 0, 255).astype(np.uint8)
-    return picture[:, ::-1] if rng.random() < 0.5 else picture
-
-
-def encoded(picture: np.ndarray, form: str, mode: str = "RGB", **options: object) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).convert(mode).save(stream, form, **options)
-    return stream.getvalue()
-
-
-def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    return text.getvalue().encode()
-
-
 def contact_sheet(classes: int, seed: int) -> np.ndarray:
     """Draw a row a species, its name and its first eight individuals: RGB uint8 [H, W, 3]."""
     names, species = species_names(classes, seed), draw_species(classes, seed)
@@ -142,7 +120,7 @@ def contact_sheet(classes: int, seed: int) -> np.ndarray:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.dataset.sample",
-        description="Draw the sample competition, or its contact sheet.",
+        description="Draw the sample competition, its contact sheet, or a data set of another one's scale.",
     )
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE.png", help="write a contact sheet: a row a species"
@@ -150,14 +128,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--root", type=Path, metavar="DIR", help="write the competition, its truth into DIR-solution"
     )
-    parser.add_argument("--classes", type=int, default=12)
-    parser.add_argument("--images", type=int, default=700)
+    parser.add_argument("--classes", type=int, help="species of the competition (12)")
+    parser.add_argument("--images", type=int, help="(700; like ip102: 75,222, fewer keep its shares)")
     parser.add_argument("--seed", type=int, default=0)
+    like = parser.add_argument_group("a data set with another one's classes, counts and sizes")
+    like.add_argument("--like", choices=["ip102"], help="into --root, which files are twins into DIR-truth")
+    like.add_argument(
+        "--layout", choices=lookalike.LAYOUTS, help="lists: as published; folders: as on Kaggle"
+    )
+    like.add_argument("--workers", type=int, help="processes that draw (0: one a core)")
     options = parser.parse_args(arguments)
     if options.sheet is None and options.root is None:
         parser.error("nothing to draw: give --sheet FILE.png, --root DIR or both")
     try:
-        draw_what(options)
+        if options.like:
+            draw_like(options)
+        else:
+            draw_what(options)
     except PipelineError as fault:
         terminal.error(str(fault))
         raise SystemExit(fault.exit_code) from fault
@@ -165,18 +152,53 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def draw_what(options: argparse.Namespace) -> None:
     """Write the files that the command line asks for."""
+    if options.layout is not None or options.workers is not None:
+        raise UsageError("--layout and --workers go with --like ip102.")
+    classes = 12 if options.classes is None else options.classes
     if options.sheet is not None:
-        writer.publish_bytes(options.sheet, encoded(contact_sheet(options.classes, options.seed), "PNG"))
+        writer.publish_bytes(options.sheet, encoded(contact_sheet(classes, options.seed), "PNG"))
     if options.root is None:
         return
     with terminal.progress("sample") as line:
         draw_competition(
             options.root,
-            classes=options.classes,
-            images=options.images,
+            classes=classes,
+            images=700 if options.images is None else options.images,
             seed=options.seed,
             progress=lambda done, total: line.update(done / total, f"{done}/{total} images"),
         )
+
+
+def draw_like(options: argparse.Namespace) -> None:
+    """Write the data set that the command line asks for, and say how long it took."""
+    if options.sheet is not None or options.classes is not None or options.root is None:
+        raise UsageError("--like ip102 has 102 classes and no sheet: give --root DIR alone.")
+    workers = options.workers or 0
+    if workers < 0:
+        raise UsageError(f"--workers {workers}: give 0 (one a core) or more.")
+    began = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        rate = done / (time.monotonic() - began)
+        left = terminal.duration((total - done) / rate)
+        line.update(done / total, f"{done:,} of {total:,} images, {rate:,.0f}/s, {left} left")
+
+    layout = options.layout or "lists"
+    images = sum(lookalike.IMAGES) if options.images is None else options.images
+    with interrupt.caught(), terminal.progress("drawing") as line:
+        lookalike.draw_lookalike(
+            options.root,
+            layout=layout,
+            images=images,
+            seed=options.seed,
+            workers=workers,
+            progress=show,
+        )
+    seconds = terminal.duration(time.monotonic() - began)
+    terminal.say(
+        f"{images:,} images of 102 classes in {options.root} ({layout}), {seconds};"
+        f" which show the same picture: {options.root}-truth/truth.csv"
+    )
 
 
 if __name__ == "__main__":
