@@ -7,10 +7,12 @@ with their reasons, all at once, and stop it, unless data.unreadable=skip leaves
 """
 
 import argparse
+import contextlib
 import io
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import interrupt, terminal
 from pipeline.artifacts import lock, manifest, paths, writer
@@ -21,12 +23,11 @@ from pipeline.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.dataset.cache import Shard
     from pipeline.dataset.survey import Survey
 
 STAGE = "prepare"
-VERSION = 1
-LISTED = 20
+VERSION = 2  # 2: images.parquet has the column length
+SHOWN = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,120 +69,85 @@ def run(config: Config, options: argparse.Namespace) -> None:
         terminal.stage(STAGE, "up to date")
         return
     terminal.stage(STAGE, f"{now.table.found}{manifest.because(why or 'verifying')}")
-    if config.data.unreadable == "error":
-        survey.refuse_missing(now)
+    _warn_of_missing(now)
     writer.require_space(now.folder, 0, "the cache of decoded images")
     with lock.hold(now.folder / "prepare.lock", "the image cache"), interrupt.caught():
-        _publish(config, now, expected, options.verify, started)
+        _publish(config, now, options.verify, started)
 
 
-def _publish(
-    config: Config, now: "Survey", expected: manifest.Expected, verify: bool, started: float
-) -> None:
-    from pipeline.dataset.shards import fill_shards
+def _warn_of_missing(now: "Survey") -> None:
+    # Said before the others are read, which may take minutes; the list of all problems comes after.
+    missing = now.rows[now.rows["path"] == ""]
+    if len(missing):
+        first = f"id {missing['id'].iloc[0]}: no {missing['expected'].iloc[0]}"
+        terminal.warn(
+            f"{len(missing):,} of {len(now.rows):,} images are missing in {now.table.roots.data} ({first})."
+        )
 
-    shards = fill_shards(now, config.cache.workers, verify)
-    audit = _grouped(config, now, audit_table(now, shards), shards)
+
+def _publish(config: Config, now: "Survey", verify: bool, started: float) -> None:
+    from pipeline.dataset import audit_table, cache, grouping, shards, survey
+
+    now = shards.decide_codec(now)
+    before, known = survey.read_audit(now.folder), manifest.read(paths.cache_manifest(config))
+    filled = shards.fill_shards(now, config.cache.workers, verify)
+    audit = audit_table.audit_table(now, filled)
+    if verify and before is not None:
+        _warn_of_changed(survey.changed_unseen(before, audit))
     table_path = now.folder / "images.parquet"
+    if refused := audit_table.refusal(config, audit, str(table_path)):
+        _publish_if_new(table_path, _parquet(audit))
+        raise DataError(refused)
+    same = known is not None and known["config"].get("groups") == grouping.VERSION
+    images = cache.cache_of(now.folder, audit, [shard.digest for shard in filled])
+    with _progress() as show:
+        audit = grouping.with_groups(audit, images, before if same else None, config.cache.workers, show)
     _publish_if_new(table_path, _parquet(audit))
-    problems = audit[audit["problem"] != ""]
-    if len(problems) and (config.data.unreadable == "error" or not (audit["shard"] >= 0).any()):
-        raise DataError(_listing(problems, len(audit), str(table_path)))
-    facts = _facts(now, audit, shards)
-    known = manifest.read(paths.cache_manifest(config))
+    facts = audit_table.facts_of(now, audit, filled)
+    expected = survey.expected(config, now, STAGE, VERSION)
     if known is None or known["facts"] != facts or manifest.stale(paths.cache_manifest(config), expected):
         seconds = time.monotonic() - started
         manifest.publish(paths.cache_manifest(config), expected, [table_path], seconds, facts)
-    _tell(now, audit, facts, time.monotonic() - started)
+    _tell(audit, facts, time.monotonic() - started)
 
 
-def _grouped(config: Config, now: "Survey", audit: "pd.DataFrame", shards: "list[Shard]") -> "pd.DataFrame":
-    """Add the columns of groups, found again only where images or the user's groups changed."""
-    from pipeline.dataset import cache, grouping, survey
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[float, str], None]]:
+    started = time.monotonic()
+    with terminal.progress(STAGE) as line:
 
-    known = manifest.read(paths.cache_manifest(config))
-    same = known is not None and known["config"].get("groups") == grouping.VERSION
-    images = cache.cache_of(now.folder, audit, [shard.digest for shard in shards])
-    return grouping.with_groups(audit, images, survey.read_audit(now.folder) if same else None)
+        def show(share: float, text: str) -> None:
+            left = terminal.duration((time.monotonic() - started) * (1 - share) / max(share, 1e-3))
+            line.update(share, f"{text}, {left} left")
 
-
-def audit_table(now: "Survey", shards: "list[Shard]") -> "pd.DataFrame":
-    """Join the survey's rows with what the shards know of them: the table that is images.parquet."""
-    import numpy as np
-    import pandas as pd
-
-    records = pd.DataFrame(
-        [record for shard in shards for record in shard.records], columns=list(shards[0].records[0]._fields)
-    )
-    records["phash"] = records["phash"].astype(np.uint64)
-    number = np.repeat(np.arange(len(shards)), [len(shard.records) for shard in shards])
-    records["shard"] = np.where(records["problem"] == "", number, -1)
-    rows = now.rows.drop(columns="expected")
-    audit = pd.concat([rows, records.drop(columns="path")], axis=1)
-    order = ["sha256", "width", "height", "phash", "problem", "note", "shard", "offset"]
-    return audit[[*rows.columns, *order, "cached_height", "cached_width"]]
+        yield show
 
 
-def _facts(now: "Survey", audit: "pd.DataFrame", shards: "list[Shard]") -> dict[str, object]:
-    usable = audit["shard"] >= 0
-    train, test = audit["split"] == "train", audit["split"] == "test"
-    # Not the cache's size: a larger member that is added later makes no trained fold stale.
-    made_with = {
-        name: now.parameters[name] for name in now.parameters if name not in ("max_pixels", "short_side")
-    }
-    content = audit.assign(usable=usable)[["id", "label", "sha256", "usable"]]
-    digests = {
-        # Every test id counts, since each gets a prediction; the order of the rows changes nothing.
-        f"{name}_digest": manifest.digest([made_with, content[part].sort_values("id").to_numpy().tolist()])
-        for name, part in (("train", train & usable), ("test", test))
-    }
-    sample = now.table.sample_submission
-    return {
-        "layout": now.table.layout,
-        "found": now.table.found,
-        "classes": now.table.classes,
-        "classes_digest": manifest.digest(now.table.classes),
-        "rows": {"train": int((train & usable).sum()), "test": int(test.sum())},
-        "problems": {"train": int((train & ~usable).sum()), "test": int((test & ~usable).sum())},
-        **digests,
-        "short_side": now.parameters["short_side"],
-        "codec": now.parameters["codec"],
-        "shards": [shard.digest for shard in shards],
-        "sample_submission": str(sample or ""),
-    }
+def _warn_of_changed(ids: list[str]) -> None:
+    if ids:
+        named = ", ".join(ids[:SHOWN]) + (", …" if len(ids) > SHOWN else "")
+        counted = f"{len(ids):,} image{'s' if len(ids) > 1 else ''}"
+        terminal.warn(f"content changed behind unchanged times: {counted} ({named}).")
 
 
-def _listing(problems: "pd.DataFrame", total: int, table: str) -> str:
-    shown = problems[["path", "id", "problem"]].head(LISTED).to_numpy().tolist()
-    lines = [f"  {path or 'id ' + name}: {problem}" for path, name, problem in shown]
-    if len(problems) > LISTED:
-        lines.append(f"  … and {len(problems) - LISTED:,} more, all of them in {table}")
-    return "\n".join(
-        [
-            f"{len(problems):,} of {total:,} images can't be used:",
-            *lines,
-            "Mend or remove them, or leave them out with data.unreadable=skip (a test image then gets the"
-            " class priors).",
-        ]
-    )
-
-
-def _tell(now: "Survey", audit: "pd.DataFrame", facts: dict[str, object], seconds: float) -> None:
+def _tell(audit: "pd.DataFrame", facts: dict[str, Any], seconds: float) -> None:
     usable = audit[audit["shard"] >= 0]
-    megabytes = (usable["cached_height"] * usable["cached_width"]).sum() * 3 / 1e6
-    text = f"{len(usable):,} images cached at {facts['short_side']} px, {megabytes:,.0f} MB (raw)"
+    raw_bytes = (usable["cached_height"] * usable["cached_width"]).sum() * 3
+    megabytes = (raw_bytes if facts["codec"] == "raw" else usable["length"].sum()) / 1e6
+    text = (
+        f"{len(usable):,} images cached at {facts['short_side']} px, {megabytes:,.0f} MB ({facts['codec']})"
+    )
     notes = usable.loc[usable["note"] != "", "note"].value_counts().sort_index()
     if len(notes):
         told = ", ".join(f"{count} {note}" for note, count in notes.items())
         text += f"; read, but odd: {told}"
     terminal.stage(STAGE, f"{text}; {terminal.duration(seconds)}")
     unused = audit[audit["shard"] < 0]
-    for split, what in (("train", "left out"), ("test", "predicted from the class priors")):
-        rows = unused[unused["split"] == split]
-        if len(rows):
-            first = rows.iloc[0]
-            named = f"the first is {first['path'] or first['id']}: {first['problem']}"
-            terminal.warn(f"{split} images that can't be used are {what}: {len(rows):,} ({named}).")
+    for split, rows in unused.groupby("split", sort=False):
+        first = rows.iloc[0]
+        what = "predicted from the class priors" if split in ("val", "test") else "left out"
+        named = f"the first is {first['path'] or first['id']}: {first['problem']}"
+        terminal.warn(f"{split} images that can't be used are {what}: {len(rows):,} ({named}).")
 
 
 def _parquet(table: "pd.DataFrame") -> bytes:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.artifacts import writer
-from pipeline.config import resolve
 from pipeline.dataset import cache
-from pipeline.dataset.cache import Record, open_cache, read_shard, shard_path, short_side, shrink, write_shard
+from pipeline.dataset.cache import Record, cache_of, open_cache, read_shard, shard_path, shrink, write_shard
+from pipeline.dataset.reader import decode_cached, encode_cached
 from pipeline.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -77,6 +77,22 @@ def test_a_shard_gives_its_pixels_and_records_back(tmp_path):
     again = tmp_path / "again"
     write_shard(again, PARAMETERS, images())
     assert again.read_bytes() == path.read_bytes()
+
+
+def test_a_shard_of_jpegs_gives_their_pixels_back(tmp_path):
+    encoded = [encode_cached(picture) for picture in PICTURES]
+    sized = [
+        record._replace(cached_height=height, cached_width=width, length=len(data))
+        for record, (height, width, _), data in zip(
+            [records()[i] for i in (0, 1, 3)], [picture.shape for picture in PICTURES], encoded, strict=True
+        )
+    ]
+    written = write_shard(shard_path(tmp_path, 0), PARAMETERS, [*zip(sized, encoded, strict=True)])
+    assert read_shard(shard_path(tmp_path, 0), check=True) == written
+    assert [record.bytes for record in written.records] == [len(data) for data in encoded]
+    opened = cache_of(tmp_path, pd.DataFrame(written.records).assign(shard=0), [written.digest])
+    for row, (picture, data) in enumerate(zip(PICTURES, encoded, strict=True)):
+        np.testing.assert_array_equal(opened.pixels(row), decode_cached(data, *picture.shape[:2]))
 
 
 def test_a_torn_or_damaged_shard_is_none(tmp_path):
@@ -154,19 +170,3 @@ def test_mapped_pixels_outlive_a_replaced_shard(tmp_path):
     opened.pixels(0)
     writer.publish_bytes(shard_path(tmp_path, 0), b"other")
     np.testing.assert_array_equal(opened.pixels(1), PICTURES[1])
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "side"),
-    [
-        ({"size": 64}, {"size": 128}, 128),
-        ({"size": 64}, {"size": 64, "test_size": 160}, 160),
-        ({"size": 64}, {"size": 64, "test_size": 100, "test_crop": 0.875}, 115),
-        ({"size": 200, "test_size": 64}, {"size": 64}, 200),
-    ],
-)
-def test_short_side_is_what_the_largest_member_needs(first, second, side):
-    members = [{"name": "a", "model": "m", "train": first}, {"name": "b", "model": "m", "train": second}]
-    raw = {"data": {"name": "x"}, "members": members}
-    assert short_side(resolve(raw, {}, "test")) == side
-    assert short_side(resolve({**raw, "cache": {"short_side": 99}}, {}, "test")) == 99

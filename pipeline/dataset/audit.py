@@ -7,18 +7,18 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 
 from pipeline.dataset.cache import Record, shrink
-from pipeline.dataset.duplicates import perceptual_hash
 from pipeline.dataset.image_files import Roots
-from pipeline.dataset.reader import ImageError, read_bytes, read_image
+from pipeline.dataset.phash import perceptual_hash
+from pipeline.dataset.reader import ImageError, encode_cached, read_bytes, read_image
 from pipeline.errors import ResourceError
 
 T = TypeVar("T")
@@ -27,24 +27,29 @@ CHUNKS_AHEAD = 4  # chunks a process that are read before their turn; more would
 POOL_SECONDS = 3.0  # work that is left before other processes are started, which takes about half of it
 
 
-def look(roots: Roots, max_pixels: int, short_side: int, path: str) -> tuple[Record, np.ndarray | None]:
-    """Read one image whole: its record, and its pixels as the cache keeps them, or None for a bad file.
+def look(roots: Roots, parameters: Mapping[str, Any], path: str) -> tuple[Record, np.ndarray | None]:
+    """Read one image whole: its record, and its picture as `cache.write_shard` takes it (None: a bad file).
 
-    `path` is that of the table, to be found by `roots`.
+    `path` is that of the table, to be found by `roots`; `parameters` are the survey's.
     """
     sha256, record = "", Record(path, "", 0, 0, 0, "", "", 0, 0, 0)
     try:
         root, name = roots.place(path)
         data = read_bytes(root, name)
         sha256 = hashlib.sha256(data).hexdigest()
-        image = read_image(data, max_pixels, name)
+        image = read_image(data, parameters["max_pixels"], name)
     except ImageError as error:
         return record._replace(sha256=sha256, problem=str(error)), None
     height, width = image.pixels.shape[:2]
     found = record._replace(
         sha256=sha256, width=width, height=height, phash=perceptual_hash(image.pixels), note=image.note
     )
-    return found, shrink(image.pixels, short_side)
+    picture = shrink(image.pixels, parameters["short_side"])
+    if parameters["codec"] == "raw":
+        return found, picture
+    height, width = picture.shape[:2]
+    encoded = encode_cached(picture)
+    return found._replace(cached_height=height, cached_width=width, length=len(encoded)), encoded
 
 
 def hash_file(roots: Roots, path: str) -> str:

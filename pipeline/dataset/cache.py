@@ -1,13 +1,13 @@
 """The cache: decoded pixels on disk in shards of 2,048 images, memory-mapped, and the table that finds them.
 
-A shard is pixels (uint8 [H, W, 3], image after image), then a footer (JSON: each image and what it was made
-from), then a trailer (length, sha256). It depends on the images' names and bytes alone: equal on every
-machine, and enough to go on from after a kill. `images.parquet`, published last, is what readers use.
+A shard is pictures (uint8 [H, W, 3] or a JPEG each, image after image), then a footer (JSON: each image and
+what it was made from), then a trailer (length, sha256). It depends on the images' names and bytes alone:
+equal on every machine, and enough to go on from after a kill. `images.parquet`, published last, is what
+readers use.
 """
 
 import hashlib
 import json
-import math
 import mmap
 import struct
 from collections.abc import Iterable, Mapping
@@ -19,12 +19,11 @@ import cv2
 import numpy as np
 
 from pipeline.artifacts import manifest, writer
+from pipeline.dataset.reader import ImageError, decode_cached
 from pipeline.errors import DataError
 
 if TYPE_CHECKING:  # what reads images in other processes imports this module, and starts sooner without these
     import pandas as pd
-
-    from pipeline.config import Config
 
 VERSION = 1  # of the reader, the hash and the resize: another one reads all images again
 SHARD_IMAGES = 2048
@@ -35,7 +34,10 @@ PIECE_BYTES = 1 << 22
 
 
 class Record(NamedTuple):
-    """What a shard knows of one image: pixels where `problem` is "", else cached sizes and offset of 0."""
+    """What a shard knows of one image: pixels where `problem` is "", else cached sizes and offset of 0.
+
+    `length` is that of the JPEG in bytes, 0 for raw pixels (and in shards older than the JPEGs).
+    """
 
     path: str
     sha256: str
@@ -47,11 +49,12 @@ class Record(NamedTuple):
     offset: int
     cached_height: int
     cached_width: int
+    length: int = 0
 
     @property
     def bytes(self) -> int:
-        """Return the size of the cached pixels."""
-        return self.cached_height * self.cached_width * 3
+        """Return the size of the picture in the shard."""
+        return self.length or self.cached_height * self.cached_width * 3
 
 
 class Shard(NamedTuple):
@@ -71,20 +74,29 @@ class Cache:
 
     folder: Path
     table: "pd.DataFrame"
-    places: np.ndarray  # int64 [n, 4]: shard, offset, height, width
+    places: np.ndarray  # int64 [n, 5]: shard, offset, height, width, length (0: raw)
     digests: list[str]  # sha256 of each shard
     _maps: dict[int, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def pixels(self, row: int) -> np.ndarray:
-        """Return the image of a row of the table: uint8 [H, W, 3], a read-only view of the mapped shard."""
-        number, offset, height, width = self.places[row].tolist()
+        """Return the image of a row of the table: uint8 [H, W, 3], read-only where it's a view of its shard.
+
+        Raises DataError for a shard that isn't the one of the table, or is damaged.
+        """
+        number, offset, height, width, length = self.places[row].tolist()
         shard = self._maps.get(number)
         if shard is None:
             path = shard_path(self.folder, number)
             if shard_digest(path) != self.digests[number]:
                 raise DataError(f"{path} isn't the shard that was indexed: python -m pipeline.prepare")
             shard = self._maps[number] = map_shard(path)
-        return shard[offset : offset + height * width * 3].reshape(height, width, 3)
+        if length == 0:
+            return shard[offset : offset + height * width * 3].reshape(height, width, 3)
+        try:
+            return decode_cached(shard[offset : offset + length], height, width)
+        except ImageError as error:
+            path = shard_path(self.folder, number)
+            raise DataError(f"{path}: {error}: python -m pipeline.prepare --verify") from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": {}}
@@ -105,23 +117,8 @@ def open_cache(folder: Path) -> Cache:
 def cache_of(folder: Path, audit: "pd.DataFrame", digests: list[str]) -> Cache:
     """Return the usable images of an audit table, in shards of these digests."""
     table = audit[audit["shard"] >= 0].reset_index(drop=True)
-    places = table[["shard", "offset", "cached_height", "cached_width"]].to_numpy(np.int64)
+    places = table[["shard", "offset", "cached_height", "cached_width", "length"]].to_numpy(np.int64)
     return Cache(folder, table, places, digests)
-
-
-def short_side(config: "Config") -> int:
-    """Return the cached images' short side in pixels: what is configured, else what the members need.
-
-    A member needs its training size, and its test size divided by its crop's share of the image.
-    """
-    from pipeline.config import predict_side
-
-    if config.cache.short_side:
-        return config.cache.short_side
-    return max(
-        max(member.train.size, math.ceil(predict_side(member.train) / member.train.test_crop))
-        for member in config.members
-    )
 
 
 def shrink(pixels: np.ndarray, short_side: int) -> np.ndarray:
@@ -155,19 +152,25 @@ def shard_path(folder: Path, number: int) -> Path:
 def write_shard(
     path: Path, parameters: Mapping[str, Any], images: Iterable[tuple[Record, np.ndarray | None]]
 ) -> Shard:
-    """Publish a shard whole, image by image as they come; the records get their offsets here."""
+    """Publish a shard whole, picture by picture as they come; the records get their offsets here.
+
+    A picture is uint8 [H, W, 3], which decides the cached sizes; a JPEG, uint8 [n], of the sizes that its
+    record says; or None for an image that can't be used.
+    """
     sha256, offset, records = hashlib.sha256(), 0, []
     with writer.publish_stream(path) as stream:
-        for record, pixels in images:
-            if pixels is None:
-                records.append(record._replace(offset=0, cached_height=0, cached_width=0))
-            else:
-                height, width = pixels.shape[:2]
-                records.append(record._replace(offset=offset, cached_height=height, cached_width=width))
-                content = np.ascontiguousarray(pixels).data.cast("B")
-                sha256.update(content)
-                stream.write(content)
-                offset += len(content)
+        for record, picture in images:
+            if picture is None:
+                records.append(record._replace(offset=0, cached_height=0, cached_width=0, length=0))
+                continue
+            height, width = (
+                picture.shape[:2] if picture.ndim == 3 else (record.cached_height, record.cached_width)
+            )
+            records.append(record._replace(offset=offset, cached_height=height, cached_width=width))
+            content = np.ascontiguousarray(picture).data.cast("B")
+            sha256.update(content)
+            stream.write(content)
+            offset += len(content)
         footer = json.dumps({"parameters": dict(parameters), "images": records}, sort_keys=True).encode()
         sha256.update(footer)
         stream.write(footer)

@@ -4,22 +4,32 @@ Images of one picture are copies or near-duplicates; images of one group also sh
 is a set of images alike that is too large to be one picture, and so isn't merged.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
 from pipeline.dataset import duplicates
 from pipeline.dataset.cache import Cache
 
-VERSION = 1  # of hashes, thresholds and columns: another one groups again
+VERSION = 2  # of hashes, thresholds and columns: another one groups again
 COLUMNS = ("picture", "in_group", "crowd")
 KEYS = ("split", "id", "sha256", "phash", "group")
 
 
-def with_groups(audit: pd.DataFrame, images: Cache, before: pd.DataFrame | None) -> pd.DataFrame:
+def with_groups(
+    audit: pd.DataFrame,
+    images: Cache,
+    before: pd.DataFrame | None,
+    workers: int = 0,
+    progress: Callable[[float, str], None] | None = None,
+) -> pd.DataFrame:
     """Return the audit table with COLUMNS, int64, −1 for images that can't be used and for no crowd.
 
     `images` holds the usable rows of `audit`. The numbers depend on ids, not on the order of rows. Where
-    `before`, an earlier table of this VERSION, has the same images, its columns are taken over.
+    `before`, an earlier table of this VERSION, has the same images, its columns are taken over. Pictures are
+    compared by `workers` threads (0: one a core); progress(share done, text) is called as it goes. Raises
+    Interrupted at a signal.
     """
     kept = _kept(audit, before)
     if kept is not None:
@@ -31,6 +41,8 @@ def with_groups(audit: pd.DataFrame, images: Cache, before: pd.DataFrame | None)
         table["group"].tolist(),
         table["phash"].to_numpy(np.uint64),
         lambda row: duplicates.grey32(images.pixels(int(place[row]))),
+        workers=workers,
+        progress=progress,
     )
     crowd = np.full(len(table), -1, np.int64)
     for number, rows in enumerate(found.too_large):

@@ -2,6 +2,7 @@
 
 Bytes → magic-byte allow-list → width x height ≤ max_pixels before anything is decoded → full decode → first
 frame → 16-bit scaled → alpha over white → RGB → EXIF orientation. A file's name never decides its format.
+The cache's own JPEGs, of pixels that went this way before, are coded here too.
 """
 
 import io
@@ -12,6 +13,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+import cv2
 import numpy as np
 from PIL import Image as Pillow
 from PIL.Image import Image as PillowImage
@@ -38,6 +40,11 @@ SUFFIXES = {
 }
 PNG_END = b"IEND\xaeB`\x82"
 EXIF_ORIENTATION = 0x0112
+TIFF_TILE = (0x0142, 0x0143)  # width and height of a tile
+JPEG_OPTIONS = (
+    *(cv2.IMWRITE_JPEG_QUALITY, 95),
+    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+)
 Pillow.MAX_IMAGE_PIXELS = None  # its own limit; data.max_pixels is checked before anything is decoded
 
 
@@ -121,6 +128,22 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels[::rows, ::columns])
 
 
+def encode_cached(pixels: np.ndarray) -> np.ndarray:
+    """Make a JPEG, uint8 [n], of a picture, uint8 [H, W, 3] RGB, for the cache: quality 95, chroma 4:4:4."""
+    return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), JPEG_OPTIONS)[1].ravel()
+
+
+def decode_cached(data: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the pixels of `encode_cached`, uint8 [H, W, 3] RGB; raises ImageError for damaged bytes.
+
+    Only for bytes that this pipeline wrote and hashed: of others, OpenCV gives grey where they are cut off.
+    """
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    if pixels is None or pixels.shape[:2] != (height, width):
+        raise ImageError("damaged JPEG of the cache")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
 def _regular_bytes(path: str) -> bytes:
     try:
         # O_NONBLOCK: opening a pipe that nobody writes to must not hang.
@@ -152,6 +175,9 @@ def _decode(data: bytes, kind: str, max_pixels: int) -> tuple[np.ndarray, list[s
         _check_size(*_webp_size(data), max_pixels)
     with Pillow.open(io.BytesIO(data), formats=[kind]) as image:
         _check_size(*image.size, max_pixels)
+        if kind == "TIFF":  # its decoder allocates a tile whole, however small the image in it
+            width, height = (getattr(image, "tag_v2", {}).get(tag, 1) for tag in TIFF_TILE)
+            _check_size(width, height, max_pixels)
         image.load()
         pixels, notes = _rgb(image)
         # A TIFF's orientation is applied by Pillow itself, which then drops the tag.
@@ -186,6 +212,8 @@ def _rgb(image: PillowImage) -> tuple[np.ndarray, list[str]]:
     if mode.startswith("I"):
         # Pillow's own conversion clips at 255, which turns 16-bit grey into white.
         grey = np.asarray(image)
+        if "transparency" in image.info:
+            grey = np.where(grey == image.info["transparency"], 0xFFFF, grey)
         if grey.min() < 0 or grey.max() > 0xFFFF:
             raise ImageError(f"{grey.min()} to {grey.max()} in one channel: neither 8 nor 16 bits")
         return np.repeat((grey >> 8).astype(np.uint8)[:, :, None], 3, axis=2), ["16-bit grey"]

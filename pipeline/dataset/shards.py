@@ -2,8 +2,10 @@
 
 import contextlib
 import functools
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -46,12 +48,9 @@ def fill_shards(now: Survey, workers: int, verify: bool) -> list[Shard]:
     paths = now.rows["path"].tolist()
     unseen = [paths[row] for rows in written for row in rows if places[row] is None]
     seen = [place for rows in written for row in rows if (place := places[row]) is not None]
-    examine = functools.partial(
-        look, now.table.roots, now.parameters["max_pixels"], now.parameters["short_side"]
-    )
     if written:
-        _require_space(now, seen, unseen, examine)
-    with _in_turn(examine, unseen, workers, "read") as fresh:
+        _require_space(now, seen, unseen)
+    with _in_turn(functools.partial(look, now.table.roots, now.parameters), unseen, workers, "read") as fresh:
         maps: dict[int, np.ndarray] = {}
         for number, rows in enumerate(ranges):
             if shards[number] is None:
@@ -66,12 +65,35 @@ def fill_shards(now: Survey, workers: int, verify: bool) -> list[Shard]:
     return [shard for shard in shards if shard is not None]
 
 
+def decide_codec(now: Survey) -> Survey:
+    """Decide on a codec that is "auto", and say why: raw where twice its size is free, else JPEG."""
+    if now.parameters["codec"] != "auto":
+        return now
+    chosen = {codec: replace(now, parameters={**now.parameters, "codec": codec}) for codec in ("raw", "jpeg")}
+    paths = [path for path in now.rows["path"] if path]
+    needed = _picture_bytes(chosen["raw"], paths) * len(paths)
+    free = shutil.disk_usage(now.folder).free
+    sizes = f"they take {needed / 1e9:,.2f} GB, {free / 1e9:,.2f} GB are free"
+    if free >= 2 * needed:
+        terminal.stage("prepare", f"the cache holds raw pixels: {sizes}")
+        return chosen["raw"]
+    terminal.stage(
+        "prepare",
+        f"the cache holds JPEGs of quality 95, since raw pixels need twice their size free: {sizes}",
+    )
+    return chosen["jpeg"]
+
+
 def _old_shards(now: Survey, verify: bool) -> dict[int, Shard]:
     found = {}
-    for path in sorted(now.folder.glob("shard-?????.u8")):
-        shard = cache.read_shard(path, check=verify)
-        if shard is not None and shard.parameters == now.parameters:
-            found[int(path.stem[-5:])] = shard
+    paths = sorted(now.folder.glob("shard-?????.u8"))
+    with terminal.progress("prepare") as line:
+        for count, path in enumerate(paths):
+            _stop_if_asked()
+            line.update(count / len(paths), f"{count:,} of {len(paths):,} shards checked")
+            shard = cache.read_shard(path, check=verify)
+            if shard is not None and shard.parameters == now.parameters:
+                found[int(path.stem[-5:])] = shard
     return found
 
 
@@ -109,8 +131,8 @@ def _copy(folder: Path, place: Place, maps: dict[int, np.ndarray]) -> Found:
     if place.shard not in maps:
         # Held until the end: a shard that is replaced meanwhile stays readable through its map.
         maps[place.shard] = cache.map_shard(cache.shard_path(folder, place.shard))
-    pixels = maps[place.shard][record.offset : record.offset + record.bytes]
-    return record, pixels.reshape(record.cached_height, record.cached_width, 3)
+    picture = maps[place.shard][record.offset : record.offset + record.bytes]
+    return record, picture if record.length else picture.reshape(record.cached_height, record.cached_width, 3)
 
 
 @contextlib.contextmanager
@@ -122,9 +144,7 @@ def _in_turn(
 
     def counted(line: terminal.Line) -> Iterator[T]:
         for count, item in enumerate(results, 1):
-            number = interrupt.requested()
-            if number is not None:
-                raise Interrupted("stopped: the same command goes on with the images that are left.", number)
+            _stop_if_asked()
             rate = count / (time.monotonic() - started)
             left = terminal.duration((len(paths) - count) / rate)
             text = f"{count:,} of {len(paths):,} images {done}, {rate:,.0f}/s, {left} left"
@@ -138,13 +158,23 @@ def _in_turn(
         yield counted(line)
 
 
-def _require_space(
-    now: Survey, seen: Sequence[Place], unseen: Sequence[str], examine: Callable[[str], Found]
-) -> None:
-    side = now.parameters["short_side"]
-    image_bytes = side * side * 3 * 4 / 3
-    if len(unseen) > MANY:
-        found = [examine(path)[1] for path in unseen[:: len(unseen) // SAMPLED]]
-        image_bytes = sum(pixels.nbytes for pixels in found if pixels is not None) / len(found)
-    needed = sum(place.record.bytes for place in seen) + image_bytes * len(unseen)
-    writer.require_space(now.folder, int(needed * 1.1), f"the cache of {len(now.rows):,} decoded images")
+def _stop_if_asked() -> None:
+    number = interrupt.requested()
+    if number is not None:
+        raise Interrupted("stopped: the same command goes on with the images that are left.", number)
+
+
+def _require_space(now: Survey, seen: Sequence[Place], unseen: Sequence[str]) -> None:
+    needed = sum(place.record.bytes for place in seen) + _picture_bytes(now, unseen) * len(unseen)
+    what = f"the cache of {len(now.rows):,} decoded images"
+    if now.parameters["codec"] == "raw":
+        what += " (some sixth of it with cache.codec=jpeg)"
+    writer.require_space(now.folder, int(needed * 1.1), what)
+
+
+def _picture_bytes(now: Survey, paths: Sequence[str]) -> float:
+    """Return what a picture takes in the cache: the mean of a sample; of few the raw bytes of a 4:3 one."""
+    if len(paths) <= MANY:
+        return now.parameters["short_side"] ** 2 * 3 * 4 / 3
+    found = [look(now.table.roots, now.parameters, path)[1] for path in paths[:: len(paths) // SAMPLED]]
+    return sum(picture.nbytes for picture in found if picture is not None) / len(found)

@@ -1,5 +1,6 @@
 """What the data folder holds now, and how that differs from what was audited: a stat an image, no more."""
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import manifest, paths
-from pipeline.config import Config
+from pipeline.config import Config, predict_side
 from pipeline.dataset import cache, grouping, layouts
 from pipeline.dataset.image_files import Roots
-from pipeline.errors import DataError
 
 STATUS = ("size", "mtime_ns", "inode")
 ROW = ("id", "path", "split", "label", "target", "group", "time")
@@ -25,7 +25,8 @@ INT64 = 2**63 - 1  # some file systems number beyond it
 class Survey:
     """The rows of the layout, each with its file's size, mtime_ns and inode, all −1 where there is no file.
 
-    `rows` has the columns ROW, STATUS and `expected`; `parameters` are what the cached pixels depend on.
+    `rows` has the columns ROW, STATUS and `expected`; `parameters` are what the cached pixels depend on: the
+    codec is "auto" until `shards.decide_codec` has decided.
     """
 
     folder: Path
@@ -46,11 +47,24 @@ def survey(config: Config) -> Survey:
     rows[list(STATUS)] = status
     parameters = {
         "version": cache.VERSION,
-        "codec": "raw",
-        "short_side": cache.short_side(config),
+        "codec": _codec(config, paths.cache(config)),
+        "short_side": short_side(config),
         "max_pixels": config.data.max_pixels,
     }
     return Survey(paths.cache(config), table, rows, parameters)
+
+
+def short_side(config: Config) -> int:
+    """Return the cached images' short side in pixels: what is configured, else what the members need.
+
+    A member needs its training size, and its test size divided by its crop's share of the image.
+    """
+    if config.cache.short_side:
+        return config.cache.short_side
+    return max(
+        max(member.train.size, math.ceil(predict_side(member.train) / member.train.test_crop))
+        for member in config.members
+    )
 
 
 def expected(config: Config, now: Survey, stage: str, version: int) -> manifest.Expected:
@@ -61,7 +75,7 @@ def expected(config: Config, now: Survey, stage: str, version: int) -> manifest.
         **{f"cache.{name}": value for name, value in now.parameters.items()},
         "data.layout": now.table.layout,
         "data.unreadable": config.data.unreadable,
-        "classes": manifest.digest(now.table.classes),
+        "classes": manifest.digest([now.table.classes, now.table.codes]),
         "sample_submission": str(sample or ""),
     }
     return manifest.Expected(stage, version, fields)
@@ -128,22 +142,33 @@ def known_hashes(now: Survey) -> list[str]:
     return now.rows[keys].merge(before, how="left", on=keys)["sha256"].fillna("").tolist()
 
 
-def refuse_missing(now: Survey) -> None:
-    """Raise DataError that names the first images without a file, and how many there are."""
-    missing = now.rows.loc[now.rows["path"] == "", ["id", "expected"]]
-    if len(missing):
-        lines = [f"  id {name}: no {expected}" for name, expected in missing.to_numpy()[:20].tolist()]
-        more = [f"  … and {len(missing) - 20:,} more"] if len(missing) > 20 else []
-        raise DataError(
-            "\n".join(
-                [
-                    f"{len(missing):,} of {len(now.rows):,} images are missing in {now.table.roots.data}:",
-                    *lines,
-                    *more,
-                ]
-            )
-            + "\nPut them there, or leave them out with data.unreadable=skip."
-        )
+def changed_unseen(before: pd.DataFrame, audit: pd.DataFrame) -> list[str]:
+    """Return the ids of images whose content isn't what it was, though size, time and inode are.
+
+    >>> before = pd.DataFrame({"id": ["a"], "path": ["a.jpg"], "size": 7, "mtime_ns": 1, "inode": 2})
+    >>> before, after = before.assign(sha256="0"), before.assign(sha256="1")
+    >>> changed_unseen(before, after), changed_unseen(before, after.assign(size=8))
+    (['a'], [])
+    """
+    keys = ["path", *STATUS]
+    known = before.loc[before["sha256"] != "", [*keys, "sha256"]].drop_duplicates(keys)
+    both = audit[["id", *keys, "sha256"]].merge(known, on=keys, suffixes=("", "_before"))
+    return both.loc[both["sha256"] != both["sha256_before"], "id"].tolist()
+
+
+def _codec(config: Config, folder: Path) -> str:
+    """Return the codec: what is configured, what was once decided here, or "auto", to be decided."""
+    if config.cache.codec != "auto":
+        return config.cache.codec
+    known = manifest.read(folder / "manifest.json")
+    if known is not None:
+        return str(known["config"].get("cache.codec", "auto"))
+    # No manifest, but shards: a run was stopped, or found images that can't be used.
+    for path in sorted(folder.glob("shard-?????.u8")):
+        shard = cache.read_shard(path)
+        if shard is not None:
+            return str(shard.parameters["codec"])
+    return "auto"
 
 
 def _status(roots: Roots, path: str) -> tuple[int, int, int]:

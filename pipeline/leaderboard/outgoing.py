@@ -107,7 +107,7 @@ def _verdict(config: Config, data: bytes, scores: dict[str, Any]) -> Verdict:
         )
     sample = Path(facts["sample_submission"])
     needs = find_metric(config.data.metric).needs
-    form = read_form(sample, facts["classes"], needs, facts.get("codes", ()))
+    form = read_form(sample, facts["classes"], needs, facts.get("class_codes", ()))
     shares = scores.get("oof_shares")
     return check_submission(data, form, shares, sample.read_bytes(), computed=bool(scores))
 

@@ -66,7 +66,7 @@ def submission_form(config: Config, classes: Sequence[str], ids: Sequence[str]) 
     sample = facts["sample_submission"]
     needs = find_metric(config.data.metric).needs
     if sample:
-        return read_form(Path(sample), classes, needs, facts.get("codes", ())), Path(sample)
+        return read_form(Path(sample), classes, needs, facts.get("class_codes", ())), Path(sample)
     return _plain_form(classes, ids, needs), None
 
 
