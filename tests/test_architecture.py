@@ -20,7 +20,16 @@ from tests.sources import (
 
 STAGES = ("download", "prepare", "folds", "train", "predict", "ensemble", "submit", "report")
 COMMANDS = ("status", "new", "plan", "compare", "tune", "export", "demo", "clean")
-GROUND = ("artifacts", "config", "config_fields", "config_text", "terminal", "errors", "randomness", "interrupt")
+GROUND = (
+    "artifacts",
+    "config",
+    "config_fields",
+    "config_text",
+    "terminal",
+    "errors",
+    "randomness",
+    "interrupt",
+)
 # Each room with the rooms below it, which are all that it may import; a room may import itself, a stage not
 # another stage. `command` and `__main__` start a module as a program: only the last lines of one name them.
 BELOW: dict[str, set[str]] = {"ground": set(), "score": set()}

@@ -1,4 +1,4 @@
-"""The official splits' scores: other implementations' numbers, twins of training left out, all labels known."""
+"""The official splits' scores: scikit-learn's numbers, twins of training left out, all labels known."""
 
 import numpy as np
 import pandas as pd

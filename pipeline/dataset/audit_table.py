@@ -60,7 +60,7 @@ def facts_of(now: Survey, audit: pd.DataFrame, shards: list[Shard]) -> dict[str,
     # The labels of val and test rows are known to the official score alone.
     content = audit.assign(usable=usable, label=audit["label"].where(~predicted, ""))
     columns = ["id", "label", "sha256", "usable"]
-    official = predicted_rows(audit[audit["label"] != ""])
+    official = _listed(predicted_rows(audit[audit["label"] != ""]), ["id", "label", "twin"])
     counted = trained | predicted
     return {
         "layout": now.table.layout,
@@ -72,7 +72,7 @@ def facts_of(now: Survey, audit: pd.DataFrame, shards: list[Shard]) -> dict[str,
         "problems": {split: int((~usable & (audit["split"] == split)).sum()) for split in SPLITS},
         "train_digest": manifest.digest([made_with, _listed(content[trained], columns)]),
         "test_digest": manifest.digest([made_with, _listed(content[predicted], columns)]),
-        "official_digest": manifest.digest(_listed(official, ["id", "label", "twin"])) if len(official) else "",
+        "official_digest": manifest.digest(official) if official else "",
         "short_side": now.parameters["short_side"],
         "codec": now.parameters["codec"],
         "shards": [shard.digest for shard in shards],
