@@ -125,7 +125,7 @@ def _tell(kind: str, facts: dict[str, Any], labels: Iterable[str]) -> None:
         STAGE,
         f"{facts['count']} folds{own} of {facts['rows']:,} images in {facts['groups']:,} groups"
         f"{HOW[kind]} ({counts['exact']:,} exact copies, {counts['near']:,} near-duplicates),"
-        f" {len(sizes):,} classes; smallest class {smallest} has {sizes[smallest]} images{unscored}",
+        f" {len(sizes):,} classes; smallest class {smallest}: {sizes[smallest]}{unscored}",
     )
     for count, said, shown in _findings(facts, sizes):
         if count:
