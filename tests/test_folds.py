@@ -80,7 +80,7 @@ def test_classes_smaller_than_the_folds_are_listed(tmp_path, capsys):
     run(config)
     assert json.loads(content(config)[1])["rare_classes"] == ["rare"]
     printed = capsys.readouterr()
-    assert "smallest class rare has 2 images" in printed.out
+    assert "smallest class rare: 2" in printed.out
     assert "classes with fewer images than the 5 folds, which some folds lack: 1 (rare, 2)" in printed.err
 
 

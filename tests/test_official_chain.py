@@ -19,7 +19,7 @@ MEMBER = [{"name": "a", "model": "test_resnet", "weights": "random"}]
 
 @pytest.fixture
 def folders(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Lay the drawn competition out as {train,val,test}/CLASS/ID.jpg; each fourth training image is of val."""
+    """Lay the drawn competition out as {train,val,test}/CLASS/ID.jpg; each fourth training one is of val."""
     data = paths.data_root(tiny.configure(finished))
     root = tmp_path / "given"
     train = pd.read_csv(data / "train.csv", dtype=str)
