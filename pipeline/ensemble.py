@@ -24,7 +24,7 @@ from pipeline.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.dataset.folds_file import Folds
+    from pipeline.dataset.folds.folds_file import Folds
     from pipeline.score.crossfit import CrossFitted
 
 STAGE = "ensemble"
@@ -118,7 +118,7 @@ def _blend(config: Config, jobs: Sequence[Job]) -> None:
     """Fit and score the chain, apply it to the test rows, publish all files: the manifest is the commit."""
     import numpy as np
 
-    from pipeline.dataset.folds_file import load_folds
+    from pipeline.dataset.folds.folds_file import load_folds
     from pipeline.score import statement
     from pipeline.score.crossfit import cross_fitted
 

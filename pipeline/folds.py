@@ -26,7 +26,7 @@ from pipeline.config import Config
 from pipeline.errors import DataError
 
 if TYPE_CHECKING:
-    from pipeline.dataset.folds_file import Folds
+    from pipeline.dataset.folds.folds_file import Folds
 
 STAGE = "folds"
 VERSION = 1
@@ -47,7 +47,7 @@ def states(config: Config) -> list[State]:
     """Say whether the folds are there and those of the configuration and the images."""
     if manifest.read(paths.cache_manifest(config)) is None:
         return [waiting(STAGE)]
-    from pipeline.dataset import folds_file
+    from pipeline.dataset.folds import folds_file
 
     why, _ = folds_file.look(config)
     if lock.is_held(_lock(config)):
@@ -62,7 +62,7 @@ def run(config: Config, options: argparse.Namespace) -> None:
 
     Raises DataError where the folds are others, LockedError while another process writes them.
     """
-    from pipeline.dataset import folds_file
+    from pipeline.dataset.folds import folds_file
 
     manifest.facts(paths.cache_manifest(config))
     why, _ = folds_file.look(config)
@@ -84,7 +84,7 @@ def _lock(config: Config) -> Path:
 
 def _keep(config: Config, kept: "Folds", why: str) -> None:
     """Record that the folds hold for the images as they are now; raises DataError where they don't."""
-    from pipeline.dataset import fold_facts, fold_making, folds_file
+    from pipeline.dataset.folds import fold_facts, fold_making, folds_file
 
     rows = fold_making.fold_rows(config)
     if wrong := fold_making.misfit(config, kept, rows):
@@ -95,7 +95,7 @@ def _keep(config: Config, kept: "Folds", why: str) -> None:
 
 
 def _write(config: Config, why: str, force: bool) -> None:
-    from pipeline.dataset import fold_facts, fold_making, folds_file
+    from pipeline.dataset.folds import fold_facts, fold_making, folds_file
 
     table, record = paths.folds_table(config), paths.folds_record(config)
     if table.exists() and record.exists() and not force:

@@ -156,7 +156,7 @@ def _with_unreadable(
     import numpy as np
     import pandas as pd
 
-    from pipeline.dataset.folds_file import load_folds
+    from pipeline.dataset.folds.folds_file import load_folds
     from pipeline.dataset.official import SPLITS
 
     table = pd.read_parquet(paths.cache(config) / "images.parquet", columns=["id", "split", "shard"])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline import config
-from pipeline.dataset.layouts import Table, read_table
+from pipeline.dataset.layouts.table import Table, read_table
 
 
 def make(root: Path, *names: str, **texts: str | bytes) -> Path:

@@ -13,7 +13,7 @@ from pipeline import folds
 from pipeline.artifacts import manifest, paths, writer
 from pipeline.config import Config, resolve
 from pipeline.dataset.duplicates import components
-from pipeline.dataset.folds_file import load_folds
+from pipeline.dataset.folds.folds_file import load_folds
 
 Row = tuple[str, str, str, int]  # split, id, label, picture: equal pictures from 0 on are equal bytes
 

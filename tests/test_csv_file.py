@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.dataset import csv_file
+from pipeline.dataset.layouts import csv_file
 from pipeline.errors import DataError
 
 

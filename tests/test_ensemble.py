@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import ensemble
 from pipeline.artifacts import manifest, paths, predictions
-from pipeline.dataset.folds_file import load_folds
+from pipeline.dataset.folds.folds_file import load_folds
 from pipeline.errors import DataError
 from pipeline.score.metrics import find_metric
 from tests import tiny

@@ -13,7 +13,7 @@ from pipeline import interrupt
 from pipeline.artifacts import paths, writer
 from pipeline.config import Member
 from pipeline.dataset.cache import open_cache
-from pipeline.dataset.folds_file import load_folds
+from pipeline.dataset.folds.folds_file import load_folds
 from pipeline.dataset.loader import rows_of
 from pipeline.errors import Interrupted, ResourceError
 from pipeline.learn import checkpoint, fold

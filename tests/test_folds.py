@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline import folds
 from pipeline.artifacts import lock, paths, writer
-from pipeline.dataset import csv_file
-from pipeline.dataset.folds_file import build_folds, load_folds, read_folds, table_bytes
+from pipeline.dataset.folds.folds_file import build_folds, load_folds, read_folds, table_bytes
+from pipeline.dataset.layouts import csv_file
 from pipeline.errors import DataError, LockedError, ResourceError
 from tests.fold_competition import configure, content, fold_by_id, prepare, rows_of, run
 

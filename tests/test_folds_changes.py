@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import folds
 from pipeline.artifacts import paths, writer
-from pipeline.dataset.folds_file import load_folds
+from pipeline.dataset.folds.folds_file import load_folds
 from pipeline.errors import DataError
 from tests.fold_competition import (
     configure,

@@ -8,7 +8,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from pipeline import folds
 from pipeline.artifacts import paths
-from pipeline.dataset.folds_file import build_folds, load_folds
+from pipeline.dataset.folds.folds_file import build_folds, load_folds
 from pipeline.errors import DataError
 from pipeline.score.splits import training_rows
 from tests.fold_competition import configure, content, fold_by_id, prepare, rows_of, run, with_picture

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.dataset.image_files import by_folder, escape_name, natural_key, unescape_name
+from pipeline.dataset.layouts.image_files import by_folder, escape_name, natural_key, unescape_name
 from pipeline.errors import DataError
 from tests.competition_files import column, make, read
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import config
-from pipeline.dataset import competition_table
-from pipeline.dataset.image_files import Listing
+from pipeline.dataset.layouts import competition_table
+from pipeline.dataset.layouts.image_files import Listing
 from pipeline.errors import DataError
 from tests.competition_files import column, make, read
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from pipeline.dataset.image_files import unescape_name
+from pipeline.dataset.layouts.image_files import unescape_name
 from pipeline.errors import DataError
 from tests.competition_files import column, make, read
 

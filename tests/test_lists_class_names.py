@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pipeline.dataset.class_names import read_class_names
+from pipeline.dataset.layouts.class_names import read_class_names
 from pipeline.errors import DataError
 from tests.competition_files import column, make, read
 

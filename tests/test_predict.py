@@ -11,7 +11,7 @@ import safetensors.torch
 from pipeline import predict
 from pipeline.artifacts import manifest, paths, predictions
 from pipeline.artifacts.jobs import find_jobs
-from pipeline.dataset.folds_file import load_folds
+from pipeline.dataset.folds.folds_file import load_folds
 from pipeline.errors import DataError, LockedError
 from pipeline.learn import shift
 from pipeline.learn.models import build_model

@@ -12,7 +12,8 @@ import pytest
 
 from pipeline import interrupt, prepare
 from pipeline.artifacts import paths, writer
-from pipeline.dataset import audit, image_files, shards
+from pipeline.dataset import audit, shards
+from pipeline.dataset.layouts import image_files
 from pipeline.errors import Interrupted, ResourceError
 from tests import moths
 from tests.moths import IDS, Killed, bytes_of, configure, draw, facts_of, run, write_tables

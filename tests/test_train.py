@@ -12,7 +12,7 @@ import pytest
 from pipeline import train
 from pipeline.artifacts import manifest, predictions
 from pipeline.artifacts.jobs import find_jobs
-from pipeline.dataset.folds_file import load_folds
+from pipeline.dataset.folds.folds_file import load_folds
 from pipeline.errors import DataError, Interrupted, LockedError, UsageError
 from pipeline.score.metrics import find_metric
 from tests import tiny

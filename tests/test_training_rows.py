@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import paths
-from pipeline.dataset.folds_file import load_folds
+from pipeline.dataset.folds.folds_file import load_folds
 from pipeline.learn import job as jobs
 from tests import tiny
 

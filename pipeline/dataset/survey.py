@@ -11,8 +11,9 @@ import pandas as pd
 
 from pipeline.artifacts import manifest, paths
 from pipeline.config import Config, predict_side
-from pipeline.dataset import cache, grouping, layouts
-from pipeline.dataset.image_files import Roots
+from pipeline.dataset import cache, grouping
+from pipeline.dataset.layouts.image_files import Roots
+from pipeline.dataset.layouts.table import Table, read_table
 
 STATUS = ("size", "mtime_ns", "inode")
 ROW = ("id", "path", "split", "label", "target", "group", "time")
@@ -30,15 +31,15 @@ class Survey:
     """
 
     folder: Path
-    table: layouts.Table
+    table: Table
     rows: pd.DataFrame
     parameters: dict[str, Any]
 
 
 def survey(config: Config) -> Survey:
-    """Read the layout and the status of every image file; raises DataError as `layouts.read_table` does."""
+    """Read the layout and the status of every image file; raises DataError as `read_table` does."""
     root = paths.data_root(config)
-    table = layouts.read_table(config.data, root)
+    table = read_table(config.data, root)
     rows = table.frame.reset_index(drop=True)
     number = {name: i for i, name in enumerate(table.classes)}
     targets = rows["label"].where(rows["split"].isin(LABELLED), "").map(number).fillna(-1)

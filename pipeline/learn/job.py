@@ -17,7 +17,7 @@ from pipeline.artifacts.jobs import Job
 from pipeline.artifacts.training_log import read_epochs
 from pipeline.config import Config
 from pipeline.dataset.cache import Cache, open_cache
-from pipeline.dataset.folds_file import Folds, load_folds
+from pipeline.dataset.folds.folds_file import Folds, load_folds
 from pipeline.dataset.loader import count_steps, predict_loader, rows_of
 from pipeline.errors import ResourceError, UsageError
 from pipeline.learn import checkpoint

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.dataset.folds_file import read_folds
+from pipeline.dataset.folds.folds_file import read_folds
 from pipeline.dataset.survey import LABELLED
 from pipeline.errors import DataError
 from pipeline.page.class_counts import class_ticks

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pipeline import config
-from pipeline.dataset import class_folders, competition_table, csv_file, index_lists
-from pipeline.dataset.image_files import Found, Listing
+from pipeline.dataset.layouts import class_folders, competition_table, csv_file, index_lists
+from pipeline.dataset.layouts.image_files import Found, Listing
 from pipeline.errors import DataError
 
 TABLE_KEYS = ("id_column", "label_column", "group_column", "time_column")

@@ -5,10 +5,11 @@ import pandas as pd
 
 from pipeline.artifacts import paths
 from pipeline.config import Config
-from pipeline.dataset import duplicates, folds_check, survey
-from pipeline.dataset.fold_times import parse_times
-from pipeline.dataset.folds_file import Folds, build_folds, read_images
-from pipeline.dataset.own_folds import own_path, with_own_folds
+from pipeline.dataset import duplicates, survey
+from pipeline.dataset.folds import folds_check
+from pipeline.dataset.folds.fold_times import parse_times
+from pipeline.dataset.folds.folds_file import Folds, build_folds, read_images
+from pipeline.dataset.folds.own_folds import own_path, with_own_folds
 from pipeline.errors import DataError
 from pipeline.score import fold_checks, splits
 

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from pipeline.dataset import class_names
-from pipeline.dataset.image_files import (
+from pipeline.dataset.layouts import class_names
+from pipeline.dataset.layouts.image_files import (
     TEST_WORDS,
     TRAIN_WORDS,
     VALID_WORDS,

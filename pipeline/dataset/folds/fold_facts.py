@@ -8,9 +8,9 @@ import pandas as pd
 
 from pipeline.artifacts import manifest, paths
 from pipeline.config import Config
-from pipeline.dataset import folds_check
-from pipeline.dataset.folds_file import Folds, read_images
-from pipeline.dataset.own_folds import own_digest
+from pipeline.dataset.folds import folds_check
+from pipeline.dataset.folds.folds_file import Folds, read_images
+from pipeline.dataset.folds.own_folds import own_digest
 from pipeline.errors import DataError
 from pipeline.score import fold_checks, splits
 

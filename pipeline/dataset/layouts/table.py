@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import config
-from pipeline.dataset.csv_file import shown
-from pipeline.dataset.extra_folders import find_extra, read_extra
-from pipeline.dataset.image_files import Found, Listing, Roots, Row, is_image, natural_key, scan
-from pipeline.dataset.layout_choice import read_found
+from pipeline.dataset.layouts.csv_file import shown
+from pipeline.dataset.layouts.extra_folders import find_extra, read_extra
+from pipeline.dataset.layouts.image_files import Found, Listing, Roots, Row, is_image, natural_key, scan
+from pipeline.dataset.layouts.layout_choice import read_found
 from pipeline.errors import DataError
 
 KNOWN = """\

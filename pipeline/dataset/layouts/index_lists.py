@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.dataset import class_names, csv_file
-from pipeline.dataset.csv_file import CsvFile
-from pipeline.dataset.image_files import VALID_WORDS, Found, Listing, Row, escape_name, is_image
-from pipeline.dataset.image_lookup import LEADS_OUT, folder_rank, leads_out
+from pipeline.dataset.layouts import class_names, csv_file
+from pipeline.dataset.layouts.csv_file import CsvFile
+from pipeline.dataset.layouts.image_files import VALID_WORDS, Found, Listing, Row, escape_name, is_image
+from pipeline.dataset.layouts.image_lookup import LEADS_OUT, folder_rank, leads_out
 from pipeline.errors import DataError
 
 IMAGE, LABEL = "image", "label"

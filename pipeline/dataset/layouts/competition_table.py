@@ -5,10 +5,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline import config
-from pipeline.dataset import csv_file
-from pipeline.dataset.csv_file import CsvFile
-from pipeline.dataset.image_files import Listing, Row, by_folder, escape_name, is_image, plain_name, stem
-from pipeline.dataset.image_lookup import build_lookup, folder_rank
+from pipeline.dataset.layouts import csv_file
+from pipeline.dataset.layouts.csv_file import CsvFile
+from pipeline.dataset.layouts.image_files import (
+    Listing,
+    Row,
+    by_folder,
+    escape_name,
+    is_image,
+    plain_name,
+    stem,
+)
+from pipeline.dataset.layouts.image_lookup import build_lookup, folder_rank
 from pipeline.errors import DataError
 
 TRAIN_NAMES = ("train.csv", "trainlabels.csv", "training.csv")

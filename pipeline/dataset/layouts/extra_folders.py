@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pipeline import config
-from pipeline.dataset import competition_table, csv_file
-from pipeline.dataset.image_files import Listing, Row, escape_name, scan
-from pipeline.dataset.layout_choice import TABLE_KEYS, read_found
+from pipeline.dataset.layouts import competition_table, csv_file
+from pipeline.dataset.layouts.image_files import Listing, Row, escape_name, scan
+from pipeline.dataset.layouts.layout_choice import TABLE_KEYS, read_found
 from pipeline.errors import DataError
 
 

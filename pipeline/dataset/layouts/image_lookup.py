@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.dataset.image_files import TEST_WORDS, TRAIN_WORDS, VALID_WORDS, is_image
+from pipeline.dataset.layouts.image_files import TEST_WORDS, TRAIN_WORDS, VALID_WORDS, is_image
 from pipeline.errors import DataError
 
 IMAGE_WORDS = {"images", "image", "imgs", "img", "jpg", "jpeg", "png", "photos", "pictures", "data"}

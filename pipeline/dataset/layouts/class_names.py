@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from pipeline.dataset import csv_file
-from pipeline.dataset.csv_file import CsvFile
+from pipeline.dataset.layouts import csv_file
+from pipeline.dataset.layouts.csv_file import CsvFile
 from pipeline.errors import DataError
 
 FILE = "classes.txt"

@@ -15,8 +15,10 @@ import pandas as pd
 
 from pipeline.artifacts import manifest, paths, writer
 from pipeline.config import Config
-from pipeline.dataset import csv_file, folds_check, survey
-from pipeline.dataset.own_folds import own_digest
+from pipeline.dataset import survey
+from pipeline.dataset.folds import folds_check
+from pipeline.dataset.folds.own_folds import own_digest
+from pipeline.dataset.layouts import csv_file
 from pipeline.errors import DataError, UsageError
 
 COLUMNS = ("id", "label", "group", "fold")

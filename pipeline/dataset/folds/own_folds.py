@@ -11,9 +11,9 @@ import pandas as pd
 
 from pipeline.artifacts import manifest, paths
 from pipeline.config import Config
-from pipeline.dataset import csv_file
-from pipeline.dataset.csv_file import CsvFile
-from pipeline.dataset.folds_check import differences
+from pipeline.dataset.folds.folds_check import differences
+from pipeline.dataset.layouts import csv_file
+from pipeline.dataset.layouts.csv_file import CsvFile
 from pipeline.errors import DataError, UsageError
 
 WHOLE = re.compile(r"\s*(-1|[0-9]{1,9})\s*")

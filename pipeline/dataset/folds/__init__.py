@@ -1,0 +1,1 @@
+"""The fold assignment: made, read from a file, checked, told."""
