@@ -8,8 +8,9 @@ import pandas as pd
 from pipeline.artifacts import manifest
 from pipeline.config import Config
 from pipeline.dataset.cache import LONGEST, Record, Shard
+from pipeline.dataset.layouts.image_files import LABELLED
 from pipeline.dataset.official import predicted_rows
-from pipeline.dataset.survey import LABELLED, Survey
+from pipeline.dataset.survey import Survey
 
 SPLITS = ("train", "extra", "val", "test")
 LISTED = 20

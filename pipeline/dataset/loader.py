@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from pipeline.config import Train
 from pipeline.dataset.augment import augment, build_augment
 from pipeline.dataset.cache import Cache
-from pipeline.dataset.survey import LABELLED
+from pipeline.dataset.layouts.image_files import LABELLED
 from pipeline.errors import DataError, UsageError
 from pipeline.randomness import generator, key
 

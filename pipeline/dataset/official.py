@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.dataset.survey import LABELLED
+from pipeline.dataset.layouts.image_files import LABELLED
 from pipeline.score.metrics import all_metrics
 
 SPLITS = ("test", "val")

@@ -12,12 +12,11 @@ import pandas as pd
 from pipeline.artifacts import manifest, paths
 from pipeline.config import Config, predict_side
 from pipeline.dataset import cache, grouping
-from pipeline.dataset.layouts.image_files import Roots
+from pipeline.dataset.layouts.image_files import LABELLED, Roots
 from pipeline.dataset.layouts.table import Table, read_table
 
 STATUS = ("size", "mtime_ns", "inode")
 ROW = ("id", "path", "split", "label", "target", "group", "time")
-LABELLED = ("train", "extra")  # the splits that are trained on
 SHOWN = 3
 INT64 = 2**63 - 1  # some file systems number beyond it
 

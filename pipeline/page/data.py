@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.artifacts import manifest, paths, predictions
 from pipeline.config import Config
-from pipeline.dataset.survey import LABELLED
+from pipeline.dataset.layouts.image_files import LABELLED
 from pipeline.errors import DataError
 from pipeline.page.runs import MemberRun, read_runs
 from pipeline.page.thumbnails import Album, open_album

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from pipeline.dataset.survey import LABELLED
+from pipeline.dataset.layouts.image_files import LABELLED
 from pipeline.page.thumbnails import Album, Picture
 
 SHOWN_GROUPS = 20

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.dataset.folds.folds_file import read_folds
-from pipeline.dataset.survey import LABELLED
+from pipeline.dataset.layouts.image_files import LABELLED
 from pipeline.errors import DataError
 from pipeline.page.class_counts import class_ticks
 from pipeline.page.escape import plotly_text

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.dataset.cache import Cache, open_cache
-from pipeline.dataset.survey import LABELLED
+from pipeline.dataset.layouts.image_files import LABELLED
 from pipeline.errors import DataError
 
 SIDE_PIXELS = 168

@@ -5,11 +5,12 @@ import pandas as pd
 
 from pipeline.artifacts import paths
 from pipeline.config import Config
-from pipeline.dataset import duplicates, survey
+from pipeline.dataset import duplicates
 from pipeline.dataset.folds import folds_check
 from pipeline.dataset.folds.fold_times import parse_times
 from pipeline.dataset.folds.folds_file import Folds, build_folds, read_images
 from pipeline.dataset.folds.own_folds import own_path, with_own_folds
+from pipeline.dataset.layouts.image_files import LABELLED
 from pipeline.errors import DataError
 from pipeline.score import fold_checks, splits
 
@@ -28,7 +29,7 @@ def fold_rows(config: Config) -> pd.DataFrame:
     own_group of `own_folds`. Raises DataError where `prepare` hasn't run, or the file doesn't fit.
     """
     audit = read_images(config)
-    labelled = audit[audit["split"].isin(survey.LABELLED)].sort_values("id")
+    labelled = audit[audit["split"].isin(LABELLED)].sort_values("id")
     rows = with_own_folds(config, labelled)
     rows = rows[rows["shard"] >= 0].reset_index(drop=True)
     return rows.assign(in_group=_joined(rows["in_group"], rows["own_group"]))

@@ -19,6 +19,7 @@ from pipeline.dataset import survey
 from pipeline.dataset.folds import folds_check
 from pipeline.dataset.folds.own_folds import own_digest
 from pipeline.dataset.layouts import csv_file
+from pipeline.dataset.layouts.image_files import LABELLED
 from pipeline.errors import DataError, UsageError
 
 COLUMNS = ("id", "label", "group", "fold")
@@ -110,7 +111,7 @@ def _read_checked(config: Config) -> tuple[Folds, dict[str, Any], str]:
     if other := folds_check.other_settings(made_with, folds_check.settings(config)):
         raise DataError(f"{table} {other}. {WAY_OUT}")
     rows = read_images(config)
-    rows = rows[rows["split"].isin(survey.LABELLED) & (rows["shard"] >= 0)]
+    rows = rows[rows["split"].isin(LABELLED) & (rows["shard"] >= 0)]
     images = dict(zip(rows["id"], rows["label"], strict=True))
     other = folds_check.differences(dict(zip(folds.ids, folds.labels, strict=True)), images)
     if not other:

@@ -15,10 +15,11 @@ TRAIN_WORDS = {"train", "training", "trainset", "trainimages"}
 VALID_WORDS = {"val", "valid", "validation", "dev"}
 TEST_WORDS = {"test", "testing", "testset", "testimages"}
 ZEROS = str.maketrans("123456789", "0" * 9)
+LABELLED = ("train", "extra")  # the splits that are trained on
 
 
 class Row(NamedTuple):
-    """One image of a competition; `layouts.Table` says what the fields hold."""
+    """One image of a competition; `table.Table` says what the fields hold."""
 
     id: str
     path: str
