@@ -11,11 +11,16 @@ from pipeline.dataset.same_picture import agreement, likeness, slopes, smooth, t
 from pipeline.dataset.sample import draw_individual
 from tests.textures import texture
 
-# The pairs that are most alike of 268 million pairs of drawn individuals: (species, individual) of both and
-# the way to turn the first, of 12 species with seed 7 and of 102 species with seed 5.
+# The most alike of 120 million pairs of drawn individuals: (species, individual) of both and the way to turn
+# the first; of 12 species with seed 7, 500 of each, and of 102 species with seed 5, 140 of each.
 MOST_ALIKE = {
     (12, 7): [((1, 43), (1, 361), 3), ((4, 94), (4, 491), 4)],
-    (102, 5): [((25, 27), (88, 108), 3), ((25, 29), (86, 75), 4), ((12, 67), (38, 93), 1), ((61, 82), (10, 107), 1)],
+    (102, 5): [
+        ((25, 27), (88, 108), 3),
+        ((25, 29), (86, 75), 4),
+        ((12, 67), (48, 93), 1),
+        ((59, 82), (12, 107), 1),
+    ],
 }
 
 
@@ -67,8 +72,8 @@ def test_a_fit_finds_the_edges_that_were_cropped(edges):
     ones, others = smoothed(pictures), smoothed(crops)
     as_they_lie = agreement(slopes(ones), slopes(others))
     assert (as_they_lie < 0.95).all()
-    assert (likeness(ones, others) > 0.97).all()
-    assert (likeness(others, ones) > 0.97).all()
+    assert (likeness(ones, others) > 0.96).all()
+    assert (likeness(others, ones) > 0.96).all()
 
 
 def test_brightness_and_contrast_hardly_matter():

@@ -1,9 +1,12 @@
 """Coloured clouds: pictures with detail on every scale, which nothing else in the tests looks like."""
 
+import functools
+
 import cv2
 import numpy as np
 
 
+@functools.cache
 def texture(number: int) -> np.ndarray:
     """Draw coloured clouds on four scales: uint8 [H, W, 3]."""
     rng = np.random.default_rng(number)

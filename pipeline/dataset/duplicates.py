@@ -1,6 +1,6 @@
 """Which images show the same picture, so that no fold is scored on a twin of what it was trained on.
 
-Groups are connected components of equal bytes, of the user's groups, of equal pictures and of near-duplicates.
+Groups are connected components of equal bytes, of the user's groups, of equal and of nearly equal pictures.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.dataset.near_duplicates import Progress, labels, near_pairs
 from pipeline.dataset.phash import grey32, hash_of_grey, perceptual_hash, turned_hashes
 
-__all__ = ["Groups", "components", "find_groups", "grey32", "hash_of_grey", "perceptual_hash", "turned_hashes"]
+__all__ = ["Groups", "find_groups", "grey32", "hash_of_grey", "perceptual_hash", "turned_hashes"]
 
 LARGEST = 50  # pictures in a group; larger ones are more likely black frames and forms than one picture
 
@@ -44,8 +44,8 @@ def find_groups(
     """Group images by bytes, by the user's groups ("" is none), and by picture.
 
     phashes uint64 [n] come from `perceptual_hash`; read_grey32(row) gives an image's `grey32`, and is asked
-    once for a row with a candidate only, by `workers` threads (0: one a core), which change no result.
-    progress(share done, text) is called as it goes. Raises Interrupted at a signal.
+    once for each file by `workers` threads (0: one a core), which change no result. progress(share done,
+    text) is called as it goes. Raises Interrupted at a signal.
     """
     n = len(sha256s)
     by_bytes = _first_with_equal(sha256s)
