@@ -17,74 +17,16 @@ import cv2
 import numpy as np
 
 from benchmarks import result
+from benchmarks.changed_pictures import CHANGES, draw_pictures
 from pipeline import terminal
 from pipeline.artifacts import manifest
 from pipeline.dataset import duplicates
-from pipeline.dataset.drawing.species import draw_species
 from pipeline.dataset.phash import grey32, hash_of_grey, hashes_of
-from pipeline.dataset.reader import read_image
-from pipeline.dataset.sample import draw_individual, encoded, retaken
+from pipeline.leaderboard import ledger
 
 INDIVIDUALS = ((12, 70, 0), (102, 8, 1))  # species (the sample's and IP102's), pictures of each, seed
 SOURCES = 12_000
 SIZES, MILLION = (10_000, 75_222, 250_000), 1_000_000
-Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-
-
-def jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
-    return read_image(encoded(picture, "JPEG", quality=quality), 10**7, "drawn").pixels
-
-
-def cropped(picture: np.ndarray, top: float, bottom: float, left: float, right: float) -> np.ndarray:
-    """Cut these shares of height and width off a picture, RGB uint8 [H, W, 3]."""
-    height, width = picture.shape[:2]
-    lower, outer = height - round(bottom * height), width - round(right * width)
-    return picture[round(top * height) : lower, round(left * width) : outer]
-
-
-def resized(picture: np.ndarray, scale: float) -> np.ndarray:
-    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-
-
-def brighter(picture: np.ndarray, factor: float) -> np.ndarray:
-    return np.clip(picture * factor, 0, 255).astype(np.uint8)
-
-
-def marked(picture: np.ndarray) -> np.ndarray:
-    """Write across a picture, 40 % opaque."""
-    height, width = picture.shape[:2]
-    place, size = (width // 4, height // 2), height / 300
-    written = cv2.putText(picture.copy(), "photo", place, 0, size, (255, 255, 255), 2)
-    return cv2.addWeighted(picture, 0.6, written, 0.4, 0)
-
-
-def together(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Crop 3 % at each edge, resize to 60 %, darken, flip, write JPEG q50."""
-    smaller = resized(cropped(picture, 0.03, 0.03, 0.03, 0.03), 0.6)
-    return jpeg(np.ascontiguousarray(brighter(smaller, 0.9)[:, ::-1]), 50)
-
-
-CHANGES: dict[str, Change] = {
-    "JPEG q50": lambda picture, _: jpeg(picture, 50),
-    "JPEG q30": lambda picture, _: jpeg(picture, 30),
-    "resized to 60 %": lambda picture, _: resized(picture, 0.6),
-    "a flip or turn, all 8": lambda picture, rng: np.rot90(picture, int(rng.integers(4)))[
-        :: rng.choice([-1, 1])
-    ],
-    "watermark": lambda picture, _: marked(picture),
-    "brightness × 1.2": lambda picture, _: brighter(picture, 1.2),
-    "brightness × 0.8": lambda picture, _: brighter(picture, 0.8),
-    "blurred, 1 pixel": lambda picture, _: cv2.GaussianBlur(picture, (0, 0), 1.0),
-    "crop 1 % at each edge": lambda picture, _: cropped(picture, 0.01, 0.01, 0.01, 0.01),
-    "crop 2 % at each edge": lambda picture, _: cropped(picture, 0.02, 0.02, 0.02, 0.02),
-    "crop 3 % at each edge": lambda picture, _: cropped(picture, 0.03, 0.03, 0.03, 0.03),
-    "crop 3 % at one edge": lambda picture, rng: cropped(picture, *(0.03 * np.eye(4)[rng.integers(4)])),
-    "crop 3 % at two edges": lambda picture, _: cropped(picture, 0.03, 0.0, 0.03, 0.0),
-    "as the sample's twins": retaken,
-    "crop 3 %, 60 %, darker, flip, q50": together,
-    "crop 5 % at each edge": lambda picture, _: cropped(picture, 0.05, 0.05, 0.05, 0.05),
-}
-BEYOND = ("crop 5 % at each edge",)  # what isn't promised
 
 
 def main() -> None:
@@ -110,12 +52,6 @@ def main() -> None:
     figures["growth"] = sorted(old + new, key=lambda row: row["images"])
     show(figures)
     terminal.say(str(result.save("duplicates", figures)))
-
-
-def draw_pictures(species: int, each: int, seed: int) -> list[np.ndarray]:
-    """Draw different individuals, RGB uint8 [H, W, 3]."""
-    looks = list(enumerate(draw_species(species, seed)))
-    return [draw_individual(look, number, i, seed) for i in range(each) for number, look in looks]
 
 
 def draw_greys() -> np.ndarray:
@@ -177,7 +113,7 @@ def simulation(sources: np.ndarray, n: int) -> dict[str, Any]:
         place = cv2.getRotationMatrix2D((15.5, 15.5), rng.uniform(0, 360), zoom)
         return cv2.warpAffine(sources[row % len(sources)], place, (32, 32), borderMode=cv2.BORDER_REPLICATE)
 
-    return {"images": n} | timed(n, picture)
+    return {"images": n, "commit": ledger.commit()} | timed(n, picture)
 
 
 def crowd(kind: str) -> dict[str, Any]:
@@ -247,9 +183,11 @@ CROWDS = {"dark frames": dark, "forms": form, "one picture, saved again": resave
 
 def show(figures: dict[str, Any]) -> None:
     """Print the tables."""
-    rows = [[row["change"], str(row["n"]), f"{row['recall']:.3f}"] for row in figures["recall"]]
+    rows = [[row["change"], str(row["n"]), f"{row['recall']:.3f}"] for row in figures.get("recall", [])]
     terminal.table("Sample data (drawn): copies that are found", ["change", "pictures", "recall"], rows)
-    rows = [[row["pictures"], f"{row['pairs']:,}", str(row["merged"])] for row in figures["false_merges"]]
+    rows = [
+        [row["pictures"], f"{row['pairs']:,}", str(row["merged"])] for row in figures.get("false_merges", [])
+    ]
     terminal.table("Different individuals", ["pictures", "pairs", "merged"], rows)
     columns = ["images", "seconds", "CPU seconds", "threads", "peak MB", "MB before", "near", "too large"]
     for title, kind in (("Growth", "growth"), ("Crowds", "crowds")):
@@ -264,7 +202,7 @@ def show(figures: dict[str, Any]) -> None:
                 f"{row['near']:,}",
                 f"{sum(row['too_large']):,}",
             ]
-            for row in figures[kind]
+            for row in figures.get(kind, [])
         ]
         terminal.table(title, columns, rows)
 
