@@ -20,8 +20,8 @@ from benchmarks import result
 from benchmarks.changed_pictures import CHANGES, draw_pictures
 from pipeline import terminal
 from pipeline.artifacts import manifest
-from pipeline.dataset import duplicates
-from pipeline.dataset.phash import grey32, hash_of_grey, hashes_of
+from pipeline.dataset.twins import duplicates
+from pipeline.dataset.twins.phash import grey32, hash_of_grey, hashes_of
 from pipeline.leaderboard import ledger
 
 INDIVIDUALS = ((12, 70, 0), (102, 8, 1))  # species (the sample's and IP102's), pictures of each, seed

@@ -20,11 +20,11 @@ from benchmarks import result
 from pipeline import terminal
 from pipeline.dataset.drawing.files import encoded, retaken
 from pipeline.dataset.drawing.species import draw_species
-from pipeline.dataset.duplicates import find_groups, grey32, perceptual_hash
 from pipeline.dataset.loader import frame_image
 from pipeline.dataset.reader import read_image
 from pipeline.dataset.sample import draw_individual
 from pipeline.dataset.sample_plan import plan_competition
+from pipeline.dataset.twins.duplicates import find_groups, grey32, perceptual_hash
 from pipeline.learn import models, weights
 from pipeline.randomness import generator
 from pipeline.score.metrics import METRICS

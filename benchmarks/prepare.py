@@ -212,9 +212,9 @@ def decode_plainly(path: Path) -> str:
 
 
 def run_grouping(root: Path, options: argparse.Namespace) -> None:
-    from pipeline.dataset import grouping
     from pipeline.dataset.cache import cache_of
     from pipeline.dataset.survey import read_audit
+    from pipeline.dataset.twins import grouping
 
     known = configured(root, options)
     folder = paths.cache(known)

@@ -86,7 +86,8 @@ def _warn_of_missing(now: "Survey") -> None:
 
 
 def _publish(config: Config, now: "Survey", verify: bool, started: float) -> None:
-    from pipeline.dataset import audit_table, cache, grouping, shards, survey
+    from pipeline.dataset import audit_table, cache, shards, survey
+    from pipeline.dataset.twins import grouping
 
     now = shards.decide_codec(now)
     before, known = survey.read_audit(now.folder), manifest.read(paths.cache_manifest(config))

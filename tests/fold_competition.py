@@ -12,8 +12,8 @@ import pandas as pd
 from pipeline import folds
 from pipeline.artifacts import manifest, paths, writer
 from pipeline.config import Config, resolve
-from pipeline.dataset.duplicates import components
 from pipeline.dataset.folds.folds_file import load_folds
+from pipeline.dataset.twins.duplicates import components
 
 Row = tuple[str, str, str, int]  # split, id, label, picture: equal pictures from 0 on are equal bytes
 

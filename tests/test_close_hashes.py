@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dataset import close_hashes as module
-from pipeline.dataset.close_hashes import close_hashes, index_hashes
-from pipeline.dataset.phash import turned_hashes
+from pipeline.dataset.twins import close_hashes as module
+from pipeline.dataset.twins.close_hashes import close_hashes, index_hashes
+from pipeline.dataset.twins.phash import turned_hashes
 
 
 def found_by_trying_all(rows: np.ndarray, hashes: np.ndarray, reach: int) -> list[list[int]]:

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.dataset import duplicates, sample
-from pipeline.dataset.duplicates import components, find_groups
-from pipeline.dataset.phash import grey32, perceptual_hash
+from pipeline.dataset import sample
 from pipeline.dataset.reader import read_bytes, read_image
+from pipeline.dataset.twins import duplicates
+from pipeline.dataset.twins.duplicates import components, find_groups
+from pipeline.dataset.twins.phash import grey32, perceptual_hash
 from tests.textures import texture
 
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from pipeline.dataset.cache import Record, cache_of, shard_path, write_shard
-from pipeline.dataset.grouping import COLUMNS, with_groups
-from pipeline.dataset.phash import perceptual_hash
+from pipeline.dataset.twins.grouping import COLUMNS, with_groups
+from pipeline.dataset.twins.phash import perceptual_hash
 
 
 def texture(number):

@@ -16,8 +16,8 @@ from PIL import Image
 from pipeline.artifacts import writer
 from pipeline.dataset import lookalike, sample
 from pipeline.dataset.drawing import collage
-from pipeline.dataset.duplicates import find_groups, grey32, perceptual_hash
 from pipeline.dataset.reader import read_image
+from pipeline.dataset.twins.duplicates import find_groups, grey32, perceptual_hash
 from pipeline.errors import DataError
 
 IMAGES, SEED = 600, 4

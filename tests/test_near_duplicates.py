@@ -10,10 +10,10 @@ import pytest
 from benchmarks.changed_pictures import BEYOND, CHANGES, draw_pictures
 from benchmarks.duplicates import dark, form, resaved
 from pipeline import interrupt
-from pipeline.dataset import near_duplicates
-from pipeline.dataset.near_duplicates import labels, near_pairs
-from pipeline.dataset.phash import grey32, hash_of_grey, hashes_of
-from pipeline.dataset.pictures import FLATTEST, Pictures
+from pipeline.dataset.twins import near_duplicates
+from pipeline.dataset.twins.near_duplicates import labels, near_pairs
+from pipeline.dataset.twins.phash import grey32, hash_of_grey, hashes_of
+from pipeline.dataset.twins.pictures import FLATTEST, Pictures
 from pipeline.errors import Interrupted
 from tests.textures import texture
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy.fft import dctn
 
-from pipeline.dataset.phash import grey32, hash_of_grey, hashes_of, perceptual_hash, turned, turned_hashes
+from pipeline.dataset.twins.phash import (
+    grey32,
+    hash_of_grey,
+    hashes_of,
+    perceptual_hash,
+    turned,
+    turned_hashes,
+)
 from tests.textures import texture
 
 GREYS = [grey32(texture(number)) for number in range(10)]

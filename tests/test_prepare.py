@@ -8,8 +8,8 @@ from pipeline import prepare
 from pipeline.artifacts import manifest, paths
 from pipeline.dataset import audit, shards
 from pipeline.dataset.cache import open_cache, shrink
-from pipeline.dataset.duplicates import perceptual_hash
 from pipeline.dataset.reader import read_image
+from pipeline.dataset.twins.duplicates import perceptual_hash
 from pipeline.errors import LockedError
 from tests import moths
 from tests.moths import IDS, TEST_IDS, configure, draw, facts_of, replaced, run, table_of

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.dataset import near_duplicates, same_picture
 from pipeline.dataset.drawing.species import draw_species
-from pipeline.dataset.phash import grey32, turned
-from pipeline.dataset.same_picture import agreement, likeness, slopes, smooth, turned_slopes
 from pipeline.dataset.sample import draw_individual
+from pipeline.dataset.twins import near_duplicates, same_picture
+from pipeline.dataset.twins.phash import grey32, turned
+from pipeline.dataset.twins.same_picture import agreement, likeness, slopes, smooth, turned_slopes
 from tests.textures import texture
 
 # The most alike of 120 million pairs of drawn individuals: (species, individual) of both and the way to turn

@@ -17,8 +17,8 @@ import numpy as np
 
 from pipeline.dataset.cache import Record, shrink
 from pipeline.dataset.layouts.image_files import Roots
-from pipeline.dataset.phash import perceptual_hash
 from pipeline.dataset.reader import ImageError, encode_cached, read_bytes, read_image
+from pipeline.dataset.twins.phash import perceptual_hash
 from pipeline.errors import ResourceError
 
 T = TypeVar("T")

@@ -11,9 +11,10 @@ import pandas as pd
 
 from pipeline.artifacts import manifest, paths
 from pipeline.config import Config, predict_side
-from pipeline.dataset import cache, grouping
+from pipeline.dataset import cache
 from pipeline.dataset.layouts.image_files import LABELLED, Roots
 from pipeline.dataset.layouts.table import Table, read_table
+from pipeline.dataset.twins import grouping
 
 STATUS = ("size", "mtime_ns", "inode")
 ROW = ("id", "path", "split", "label", "target", "group", "time")

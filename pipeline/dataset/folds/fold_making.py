@@ -5,12 +5,12 @@ import pandas as pd
 
 from pipeline.artifacts import paths
 from pipeline.config import Config
-from pipeline.dataset import duplicates
 from pipeline.dataset.folds import folds_check
 from pipeline.dataset.folds.fold_times import parse_times
 from pipeline.dataset.folds.folds_file import Folds, build_folds, read_images
 from pipeline.dataset.folds.own_folds import own_path, with_own_folds
 from pipeline.dataset.layouts.image_files import LABELLED
+from pipeline.dataset.twins import duplicates
 from pipeline.errors import DataError
 from pipeline.score import fold_checks, splits
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.dataset.near_duplicates import Progress, labels, near_pairs
-from pipeline.dataset.phash import grey32, hash_of_grey, perceptual_hash, turned_hashes
+from pipeline.dataset.twins.near_duplicates import Progress, labels, near_pairs
+from pipeline.dataset.twins.phash import grey32, hash_of_grey, perceptual_hash, turned_hashes
 
 __all__ = ["Groups", "find_groups", "grey32", "hash_of_grey", "perceptual_hash", "turned_hashes"]
 

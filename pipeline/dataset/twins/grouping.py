@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from pipeline.dataset import duplicates
 from pipeline.dataset.cache import Cache
+from pipeline.dataset.twins import duplicates
 
 VERSION = 2  # of hashes, thresholds and columns: another one groups again
 COLUMNS = ("picture", "in_group", "crowd")

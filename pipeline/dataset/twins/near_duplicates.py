@@ -14,8 +14,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from pipeline import interrupt
-from pipeline.dataset.close_hashes import Index, close_hashes, index_hashes
-from pipeline.dataset.pictures import Pictures, no_pictures
+from pipeline.dataset.twins.close_hashes import Index, close_hashes, index_hashes
+from pipeline.dataset.twins.pictures import Pictures, no_pictures
 from pipeline.errors import Interrupted
 
 HASH_BITS = 10  # of 64 that may differ between near-duplicates

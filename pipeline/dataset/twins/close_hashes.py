@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.dataset.phash import FLIPS, turned_hashes
+from pipeline.dataset.twins.phash import FLIPS, turned_hashes
 
 CLASSES = 4
 CLASS_BITS = np.array([0xAA00AA00AA00AA00, 0x5500550055005500, 0xAA00AA00AA00AA, 0x55005500550055], np.uint64)

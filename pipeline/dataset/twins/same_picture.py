@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from pipeline.dataset.phash import SIDE
+from pipeline.dataset.twins.phash import SIDE
 
 SOFT = 2.0  # grey levels a pixel: slopes below this count by their strength, steeper ones by direction alone
 EDGE = 1.25  # pixels of 32 by which an edge may lie elsewhere: 3.9 % cropped off there

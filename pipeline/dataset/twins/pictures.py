@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.dataset.phash import SIDE, hashes_of
-from pipeline.dataset.same_picture import INNER, agreement, likeness, slopes, smooth, turned_slopes
+from pipeline.dataset.twins.phash import SIDE, hashes_of
+from pipeline.dataset.twins.same_picture import INNER, agreement, likeness, slopes, smooth, turned_slopes
 
 FLATTEST = 2.0  # grey levels of standard deviation below which a picture shows nothing that could be compared
 CELL = 3  # pixels of a sketch's cell, few enough that an edge cropped off doesn't matter
