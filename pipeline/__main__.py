@@ -40,6 +40,8 @@ def run_stage(name: str) -> NoReturn:
 
     def work(config: Config, options: argparse.Namespace) -> None:
         _check(config)
+        if hasattr(stage, "chosen"):
+            config = stage.chosen(config, options)
         if hasattr(stage, "check_choice"):
             stage.check_choice(config, options.fold, options.member)
         if name not in STANDALONE:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline import terminal
 from pipeline.artifacts import lock, manifest, paths, writer
-from pipeline.artifacts.jobs import can_find_jobs, find_jobs
+from pipeline.artifacts.jobs import can_find_jobs, predicted_jobs
 from pipeline.config import Config
 
 
@@ -36,7 +36,7 @@ def run(config: Config, options: argparse.Namespace) -> None:
 
 
 def _unreferenced(config: Config) -> Iterator[tuple[Path, str]]:
-    kept = {job.run_folder for job in find_jobs(config)} if can_find_jobs(config) else None
+    kept = {job.run_folder for job in predicted_jobs(config)} if can_find_jobs(config) else None
     for folder in sorted(paths.competition(config).glob("*-*")):
         is_run = (folder / "environment.lock").exists()
         if is_run and kept is not None and folder not in kept and not _is_busy(folder):
@@ -44,7 +44,7 @@ def _unreferenced(config: Config) -> Iterator[tuple[Path, str]]:
     scores = manifest.read_json(paths.ensemble(config) / "scores.json") or {}
     for file in sorted(Path(config.paths.submissions).glob(f"{config.data.name}-{8 * '[0-9a-f]'}.csv")):
         if scores and str(file) != scores.get("submission"):
-            yield file, "an earlier submission (the ledger keeps its score)"
+            yield file, "an earlier submission (the ledger keeps its score; --pick needs its rows)"
     for root in (paths.competition(config), paths.cache(config)):
         if not _is_busy(root):
             for file in sorted(root.rglob("*.tmp")):

@@ -9,6 +9,7 @@ from pipeline import config, terminal
 from pipeline.errors import PipelineError
 
 Work = Callable[[config.Config, argparse.Namespace], None]
+AddArguments = Callable[[argparse.ArgumentParser], None]
 
 ENDING = """\
 which configuration counts: --config (a file or a preset), $PIPELINE_CONFIG, competition.toml in the current
@@ -17,8 +18,10 @@ exit codes: 0 ok, 2 usage or configuration, 3 data, 4 locked or environment, 5 d
 130 and 143 stopped by a signal: the same command goes on where it was."""
 
 
-def build_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """Make the parser with what every command takes."""
+def build_parser(
+    name: str, description: str, add_arguments: AddArguments | None = None
+) -> argparse.ArgumentParser:
+    """Make the parser with what every command takes; the bare words of its own come before key=value."""
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline{'.' + name if name else ''}",
         description=description,
@@ -26,6 +29,8 @@ def build_parser(name: str, description: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", metavar="FILE|PRESET", help="the competition's configuration")
+    if add_arguments is not None:
+        add_arguments(parser)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as in train.epochs=20")
     return parser
 
@@ -34,12 +39,10 @@ def run(
     work: Work,
     description: str | None,
     name: str = "",
-    add_arguments: Callable[[argparse.ArgumentParser], None] | None = None,
+    add_arguments: AddArguments | None = None,
 ) -> NoReturn:
     """Read the command line and the configuration, do the work, end with its exit code."""
-    parser = build_parser(name, description or "")
-    if add_arguments is not None:
-        add_arguments(parser)
+    parser = build_parser(name, description or "", add_arguments)
     options = parser.parse_intermixed_args()
     sys.exit(guarded(lambda: work(config.load(options.config, options.overrides), options)))
 

@@ -23,6 +23,7 @@ __all__ = [
 ]  # fmt: skip
 PRESETS = Path(__file__).parent / "presets"
 SAMPLE = "sample"
+MOST_CANDIDATES = 6
 
 
 def load(choice: str | None = None, overrides: Sequence[str] = ()) -> Config:
@@ -119,6 +120,12 @@ def _check(config: Config, source: str) -> None:
         )
     if len(set(config.predict.views)) < len(config.predict.views):
         raise UsageError(f"{source}: predict.views names a view twice.")
+    tried = len(config.ensemble.blends) + len(config.ensemble.rules)
+    if tried > MOST_CANDIDATES:
+        raise UsageError(
+            f"{source}: ensemble.blends and ensemble.rules name {tried} candidates, {MOST_CANDIDATES} are "
+            "the most: choosing among many flatters."
+        )
     if config.folds.kind == "time" and not (config.data.time_column or config.folds.file):
         raise UsageError(
             f'{source}: folds.kind = "time" needs data.time_column, the column of train.csv with the times.'

@@ -42,6 +42,13 @@ class Data:
     metric: str = doc("macro-f1", "the competition's metric")
     kaggle: str = doc("", 'the competition\'s slug on Kaggle, to download from and submit to; "" = neither')
     kaggle_dataset: str = doc("", 'a public Kaggle data set to download, as OWNER/NAME; "" = none')
+    public_share: float = doc(
+        0.0,
+        "share of the test rows behind the public score, as the competition's leaderboard page says;"
+        " 0 = unknown, then all test rows are assumed, the least that the public score can vary",
+        ge=0,
+        le=1,
+    )
     drawn: Drawn | None = doc(None, "draw the sample competition with these numbers")
     id_column: str = doc("", 'column of the image ids in train.csv; "" = found out')
     label_column: str = doc("", 'column of the labels in train.csv; "" = found out')
@@ -136,6 +143,34 @@ class Predict:
     batch: int = doc(64, "images a prediction step", ge=1)
 
 
+BlendName = Literal["uniform", "arithmetic", "geometric", "greedy", "greedy-metric", "rank"]
+RuleName = Literal[
+    "argmax", "macro-f1", "weighted-f1", "balanced-accuracy", "quadratic-kappa", "logit-adjustment"
+]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Ensemble:
+    """[ensemble]: what is blended, and among which blends and rules the cross-fitted scores choose."""
+
+    members: tuple[str, ...] = doc(
+        (), "names of what is blended: members, runs, predictions made elsewhere; none = all but other runs"
+    )
+    all_runs: bool = doc(False, "blend every run that has the same folds, not only the members' own")
+    blends: tuple[BlendName, ...] = doc(
+        (),
+        "blends to choose among, the simplest first; none = uniform, arithmetic, geometric (auc: and rank)",
+    )
+    rules: tuple[RuleName, ...] = doc(
+        (), "decision rules to choose among, the simplest first; none = what the metric asks for"
+    )
+    pull: float = doc(50.0, "pseudo-counts that draw fitted weights to equal ones; 0 = none", ge=0)
+    balanced: tuple[str, ...] = doc(
+        (), "members whose training saw all classes equally often: their shift is undone before blending"
+    )
+    transductive: bool = doc(False, "solve the F1 and kappa rules on the very rows that they label")
+
+
 @dataclass(frozen=True, config=STRICT)
 class Paths:
     """[paths]: folders, from the current one; inputs may be read-only, these may not."""
@@ -154,6 +189,7 @@ class Config:
     members: tuple[Member, ...] = doc(..., "what is trained and blended", min_length=1)
     folds: Folds = doc(Folds(), "")
     predict: Predict = doc(Predict(), "")
+    ensemble: Ensemble = doc(Ensemble(), "")
     cache: Cache = doc(Cache(), "")
     paths: Paths = doc(Paths(), "")
 

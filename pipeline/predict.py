@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import terminal
 from pipeline.artifacts import lock, manifest, paths, predictions, state
-from pipeline.artifacts.jobs import Job, can_find_jobs, find_jobs, has_test
+from pipeline.artifacts.jobs import Job, can_find_jobs, has_test, predicted_jobs
 from pipeline.artifacts.state import State
 from pipeline.config import Config
 from pipeline.errors import DataError
@@ -43,7 +43,8 @@ def states(config: Config) -> list[State]:
         return []
     held = _lock(config)
     return [
-        state.of(job.test_manifest, job.test, job.member.name, job.fold, held) for job in find_jobs(config)
+        state.of(job.test_manifest, job.test, job.member.name, job.fold, held)
+        for job in predicted_jobs(config)
     ]
 
 
@@ -52,7 +53,7 @@ def run(config: Config, options: argparse.Namespace) -> None:
     if not has_test(config):
         terminal.stage(STAGE, "no test images: nothing to predict")
         return
-    jobs = find_jobs(config)
+    jobs = predicted_jobs(config)
     todo = _stale(jobs)
     if not todo:
         terminal.stage(STAGE, f"up to date ({len(jobs)} models)")
@@ -100,11 +101,13 @@ def _predict(config: Config, jobs: Sequence[Job]) -> None:
             f"no test image can be read: the reasons are in {paths.cache(config) / 'images.parquet'}."
         )
     read = cache.table.iloc[rows]
-    probs = _probs(config, predictors, cache, rows)
+    forward = np.zeros((len(jobs), len(config.predict.views)))
+    probs = _probs(config, predictors, cache, rows, forward)
     ids, probs = _with_unreadable(config, read["id"].to_numpy(), probs, classes)
     seconds = time.monotonic() - started
-    for job, job_probs in zip(jobs, probs, strict=True):
-        _publish(config, job, ids, job_probs, classes, seconds / len(jobs))
+    milliseconds = 1000 * forward / len(rows)
+    for job, job_probs, own in zip(jobs, probs, milliseconds, strict=True):
+        _publish(config, job, ids, job_probs, classes, seconds / len(jobs), own)
     terminal.stage(
         STAGE,
         f"{_counted(read['split'])} × {len(jobs)} models × {len(config.predict.views)} views in "
@@ -113,9 +116,13 @@ def _predict(config: Config, jobs: Sequence[Job]) -> None:
 
 
 def _probs(
-    config: Config, predictors: "Sequence[Predictor]", cache: "Cache", rows: "np.ndarray"
+    config: Config,
+    predictors: "Sequence[Predictor]",
+    cache: "Cache",
+    rows: "np.ndarray",
+    forward: "np.ndarray",
 ) -> "np.ndarray":
-    """Return float32 [models, views, n, C] of the cache's rows, with a line of progress."""
+    """Return float32 [models, views, n, C]; `forward` [models, views] gets the seconds of each."""
     from pipeline.dataset.loader import predict_loader
     from pipeline.learn.inference import predict_probs
 
@@ -132,7 +139,7 @@ def _probs(
                 done / total, f"{done}/{total} images × {len(predictors)} models  {speed:.0f}/s  left {left}"
             )
 
-        return predict_probs(predictors, loader, frames, config.predict.views, report)
+        return predict_probs(predictors, loader, frames, config.predict.views, report, forward)
 
 
 def _predictors(jobs: Sequence[Job], classes: int) -> "list[Predictor]":
@@ -182,8 +189,15 @@ def _counted(splits: "pd.Series") -> str:
 
 
 def _publish(
-    config: Config, job: Job, ids: "np.ndarray", probs: "np.ndarray", classes: Sequence[str], seconds: float
+    config: Config,
+    job: Job,
+    ids: "np.ndarray",
+    probs: "np.ndarray",
+    classes: Sequence[str],
+    seconds: float,
+    milliseconds: "np.ndarray",
 ) -> None:
+    """Publish a model's predictions; its manifest says how many milliseconds an image each view took."""
     import numpy as np
 
     found = predictions.Predictions(
@@ -195,7 +209,10 @@ def _publish(
         str(job.test.config["folds"]),
     )
     predictions.save(job.file("test.npz"), found)
-    manifest.publish(job.test_manifest, job.test, [job.file("test.npz")], seconds)
+    took = dict(zip(config.predict.views, milliseconds.round(4).tolist(), strict=True))
+    manifest.publish(
+        job.test_manifest, job.test, [job.file("test.npz")], seconds, {"view_milliseconds": took}
+    )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ BELOW: dict[str, set[str]] = {"ground": set(), "score": set()}
 BELOW["dataset"] = {"ground", "score"}
 BELOW["learn"] = BELOW["dataset"] | {"dataset"}
 BELOW["leaderboard"] = BELOW["page"] = BELOW["learn"] | {"learn"}
-BELOW["stages"] = BELOW["page"] | {"leaderboard", "page"}
+BELOW["blending"] = BELOW["leaderboard"] | {"leaderboard"}
+BELOW["stages"] = BELOW["blending"] | {"blending", "page"}
 BELOW["commands"] = BELOW["stages"] | {"stages"}
 BELOW["start"] = BELOW["commands"] | {"commands"}
 STARTERS = {"pipeline.__main__", "pipeline.command"}
@@ -112,7 +113,7 @@ def test_module_says_what_it_is_for_and_has_one_subject(name):
     assert len((ROOT / name).read_text().splitlines()) <= 300
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "status", "config", "clean", "__main__"])
+@pytest.mark.parametrize("stage", [*STAGES, "status", "config", "compare", "clean", "__main__"])
 def test_help_answers_without_loading_what_computes(stage):
     if not (ROOT / f"{stage}.py").exists():
         pytest.skip("not built yet")

@@ -33,7 +33,7 @@ def test_foreign_lines_are_passed_over_and_old_ones_get_new_fields(tmp_path):
     path = tmp_path / "ledger.jsonl"
     path.write_text('[1]\n{"event": "of the future"}\n\xff\n{"event": "sent", "slug": "c"}\n')
     [entry] = ledger.read(path)
-    assert (entry["slug"], entry["public"]) == ("c", None)
+    assert (entry["slug"], entry["public"], entry["cv_rows"]) == ("c", None, None)
 
 
 def test_unknown_events_and_fields_are_refused(tmp_path):

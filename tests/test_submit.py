@@ -27,7 +27,7 @@ def nothing_is_called(tmp_path, monkeypatch):
 
 
 def run(config: Config, **options: object) -> None:
-    flags = {"file": None, "send": False, "wait": None, "force": False}
+    flags = {"file": None, "send": False, "wait": None, "pick": False, "force": False}
     submit.run(config, argparse.Namespace(**{**flags, **options}))
 
 
@@ -141,3 +141,12 @@ def test_without_a_sample_the_form_is_unchecked_and_that_is_said(capsys):
     manifest.publish(paths.cache_manifest(config), manifest.Expected("prepare", 1, {}), [], 0.0, facts)
     run(config, file=path)
     assert "no sample submission" in capsys.readouterr().err
+
+
+def test_one_thing_at_a_time(capsys):
+    parser = argparse.ArgumentParser()
+    submit.add_arguments(parser)
+    for flags in (["--pick", "--send"], ["--send", "--wait", "7"]):
+        with pytest.raises(SystemExit):
+            parser.parse_intermixed_args(flags)
+    assert "not allowed with" in capsys.readouterr().err

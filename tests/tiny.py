@@ -57,10 +57,14 @@ def configure(folder: Path, changes: Mapping[str, Any] | None = None, members: A
 
 def run(stage: str, config: Config, *arguments: str) -> None:
     """Run a stage or a command as its own command line would."""
-    module = importlib.import_module(f"pipeline.{stage}")
+    importlib.import_module(f"pipeline.{stage}").run(config, options(stage, *arguments))
+
+
+def options(stage: str, *arguments: str) -> argparse.Namespace:
+    """Read the flags of a stage or a command."""
     parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    module.run(config, parser.parse_args(arguments))
+    importlib.import_module(f"pipeline.{stage}").add_arguments(parser)
+    return parser.parse_args(arguments)
 
 
 def job_of(config: Config, member: str, fold: int) -> Job:

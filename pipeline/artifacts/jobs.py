@@ -7,7 +7,8 @@ from typing import Any
 
 from pipeline.artifacts import manifest, paths
 from pipeline.artifacts.manifest import Expected
-from pipeline.config import Config, Member
+from pipeline.config import Config, Member, load
+from pipeline.errors import UsageError
 
 TRAIN_VERSION = 1
 PREDICT_VERSION = 1
@@ -51,14 +52,46 @@ class Job:
 
 
 def find_jobs(config: Config) -> list[Job]:
-    """Return all jobs, member by member; raises DataError where prepare or folds haven't run."""
+    """Return the jobs of the configuration's members; raises DataError where prepare or folds haven't run."""
+    return [job for member in config.members for job in member_jobs(config, member)]
+
+
+def predicted_jobs(config: Config) -> list[Job]:
+    """Return the jobs whose models predict test images: the members' and those of other blended runs."""
+    jobs = find_jobs(config)
+    for member in other_members(config):
+        own = member_jobs(config, member)
+        if config.ensemble.all_runs or own[0].run_folder.name in config.ensemble.members:
+            jobs += own
+    return jobs
+
+
+def member_jobs(config: Config, member: Member) -> list[Job]:
+    """Return a job for each fold of one recipe, in the configuration or not."""
     facts = manifest.facts(paths.cache_manifest(config))
     folds_digest = manifest.folds_digest(paths.folds_record(config))
-    return [
-        _job(config, member, k, folds_digest, facts)
-        for member in config.members
-        for k in range(config.folds.count)
-    ]
+    return [_job(config, member, k, folds_digest, facts) for k in range(config.folds.count)]
+
+
+def other_members(config: Config) -> list[Member]:
+    """Return the recipes of the runs beside the configuration's that were trained on the same folds.
+
+    A run's recipe is in its config.toml; a folder that isn't named by it and these folds is left out.
+    """
+    folds_digest = manifest.folds_digest(paths.folds_record(config))
+    own = {paths.run(config, member, folds_digest) for member in config.members}
+    found = []
+    for file in sorted(paths.competition(config).glob("*/config.toml")):
+        if file.parent in own:
+            continue
+        try:
+            member = load(str(file)).members[0]
+            named = paths.run(config, member, folds_digest)
+        except UsageError:  # of an earlier release, or its weights file is gone
+            continue
+        if named == file.parent:
+            found.append(member)
+    return found
 
 
 def can_find_jobs(config: Config) -> bool:

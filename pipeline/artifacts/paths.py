@@ -78,6 +78,11 @@ def ensemble(config: Config) -> Path:
     return competition(config) / "ensemble"
 
 
+def external(config: Config) -> Path:
+    """Return runs/NAME/external: predictions made elsewhere."""
+    return competition(config) / "external"
+
+
 def report(config: Config) -> Path:
     """Return runs/NAME/report.html."""
     return competition(config) / "report.html"

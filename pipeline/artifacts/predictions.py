@@ -66,7 +66,7 @@ def load(path: Path, classes: Sequence[str], folds_digest: str) -> Predictions:
         raise DataError(
             f"{path} has other classes ({len(found.classes)} of them, not {len(classes)}): train again."
         )
-    _check_rows(path, found)
+    check_rows(path, found)
     return found
 
 
@@ -83,7 +83,8 @@ def join(path: Path, predictions: Predictions, ids: Sequence[str]) -> np.ndarray
     return predictions.probs[:, [position[name] for name in ids]]
 
 
-def _check_rows(path: Path, found: Predictions) -> None:
+def check_rows(path: Path, found: Predictions) -> None:
+    """Raise DataError, naming file, view and id, for a doubled id or probabilities that aren't any."""
     shape = (len(found.views), len(found.ids), len(found.classes))
     if found.probs.shape != shape or found.probs.dtype != np.float32:
         raise DataError(
@@ -98,5 +99,5 @@ def _check_rows(path: Path, found: Predictions) -> None:
         view, row = np.argwhere(bad)[0]
         raise DataError(
             f"{path}: the probabilities of id {str(found.ids[row])!r} (view {found.views[view]}) "
-            f"sum to {sums[view, row]:.4f}, not 1: train that fold again."
+            f"sum to {sums[view, row]:.4f}, not 1."
         )

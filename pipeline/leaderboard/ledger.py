@@ -13,8 +13,9 @@ from pipeline.config import Config
 Entry = dict[str, Any]
 # prepared: about to be sent; sent: seen in the site's list; scored, error: what became of it.
 EVENTS = ("prepared", "sent", "scored", "error", "not sent", "scored locally")
-FIELDS = ("time", "event", "slug", "ref", "file", "sha256", "predictions", "rows", "message", "cv", "se",
-          "metric", "members", "public", "private", "status", "error", "commit", "config")  # fmt: skip
+FIELDS = ("time", "event", "slug", "ref", "file", "sha256", "predictions", "rows", "message",
+          "cv", "se", "cv_rows", "metric", "members",
+          "public", "private", "status", "error", "commit", "config")  # fmt: skip
 
 
 def append(path: Path, event: str, **fields: Any) -> Entry:

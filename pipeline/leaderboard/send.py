@@ -193,6 +193,7 @@ def _facts(config: Config, file: Outgoing) -> dict[str, Any]:
         "message": file.message,
         "cv": scores.get("cross_fitted"),
         "se": scores.get("standard_error"),
+        "cv_rows": scores.get("n"),
         "metric": config.data.metric,
         "members": members or None,
         "commit": ledger.commit(),

@@ -90,6 +90,6 @@ def _score_locally(
 ) -> dict[str, Any]:
     truth = local.score_solution(data, paths.solution(config), config.data.metric, classes)
     members = {name: item["weight"] for name, item in scores["members"].items()}
-    facts = {"cv": scores["cross_fitted"], "se": scores["standard_error"], "members": members}
-    local.record(config, path, truth["true_score"], facts)
+    cv = {"cv": scores["cross_fitted"], "se": scores["standard_error"], "cv_rows": scores["n"]}
+    local.record(config, path, truth["true_score"], {**cv, "members": members})
     return {"true_score": truth["true_score"], "true_score_clean": truth["true_score_clean"]}

@@ -1,5 +1,6 @@
 """Prediction: images read once for all models, each in its own size, every view of them kept apart."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -59,8 +60,11 @@ def predict_probs(
     frames: Sequence[Frame],
     views: Sequence[str],
     report: Report | None = None,
+    seconds: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return probabilities float32 [models, views, n, C] of the loader's n images.
+
+    The time that each forward pass takes is added to `seconds` float64 [models, views], where it is given.
 
     The loader gives a tuple of uint8 [B, side, side, 3], one for each of `frames`; a predictor takes its own.
     The identity view is what plain inference gives, bit for bit.
@@ -73,9 +77,12 @@ def predict_probs(
             pixels = batch[frames.index(predictor.frame)]
             images = predictor.runtime.inputs(pixels, predictor.mean, predictor.std)
             for v, view in enumerate(views):
+                started = time.perf_counter()
                 with predictor.runtime.autocast(predictor.runtime.choice.inference_dtype):
                     logits = predictor.model(VIEWS[view](images))
                 parts[m][v].append(logits.float().softmax(dim=1).cpu().numpy())
+                if seconds is not None:
+                    seconds[m, v] += time.perf_counter() - started
         done += len(batch[0])
         if report is not None:
             report(done, total)

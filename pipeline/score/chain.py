@@ -1,102 +1,159 @@
-"""The chain after training: member temperatures → weights → a pool → a final temperature → a decision rule.
+"""The chain after training: views → prior → member temperatures → blend → its temperature → decision rule.
 
-A candidate names the parts (keys of WEIGHTS, POOLS, RULES); fitting it on OOF rows gives the numbers. What
-they are worth is the subject of crossfit.py.
+A plan names the parts and what may be chosen among; fitting on OOF rows gives the numbers. What they are
+worth is the subject of crossfit.py.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
-from pipeline.score.blend import POOLS, WEIGHTS
-from pipeline.score.calibrate import apply_temperature, fit_temperature
-from pipeline.score.decide import Rule, fit_rule, offered_rules
+from pipeline.score.blends.kinds import BLENDS, offered_blends
+from pipeline.score.blends.pools import Pool
+from pipeline.score.calibrate import apply_temperature, class_shares, fit_temperature, undo_balance
+from pipeline.score.decisions.kinds import fit_rule, offered_rules
+from pipeline.score.decisions.rule import Rule
 from pipeline.score.metrics import Metric
+from pipeline.score.views import ViewWeights, fit_views, mix_views
+
+Members = Sequence[np.ndarray]  # each member's probs float32 [V, n, C], its own number of views V
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One fixed way to build the chain: keys of POOLS, RULES and WEIGHTS."""
+class Plan:
+    """How chains are built: `blends` and `rules` are what is chosen among, the simplest first.
 
-    pool: str = "arithmetic"
-    rule: str = "argmax"
-    weights: str = "em"
+    `balanced` [M] tells which members were trained as if all classes were equally frequent (empty: none). The
+    rule is solved on the very rows it is applied to where `transductive`. Views are "weighted" or only the
+    "first" one; `temperatures` may be left out: to see what both are worth.
+    """
 
-    def __str__(self) -> str:
-        return f"{self.pool} + {self.rule}"
+    blends: tuple[str, ...]
+    rules: tuple[str, ...]
+    pull: float = 50.0
+    balanced: tuple[bool, ...] = ()
+    transductive: bool = False
+    views: Literal["weighted", "first"] = "weighted"
+    temperatures: bool = True
+
+
+@dataclass(frozen=True)
+class FittedBlend:
+    """Members' probs to one table: weights of each one's views, the temperatures [M], weights [M], the pool.
+
+    `shares` [C] are the classes' in the rows it was fitted on, for the members that are `balanced`.
+    """
+
+    name: str
+    views: tuple[ViewWeights, ...]
+    balanced: tuple[bool, ...]
+    shares: np.ndarray
+    member_temperatures: np.ndarray
+    weights: np.ndarray
+    temperature: float
+    pool: Pool = field(repr=False)
+
+    def apply(self, members: Members) -> np.ndarray:
+        """Probs float64 [n, C] of members' probs, each [V, n, C]."""
+        return self.pooled(self.calibrated(members))
+
+    def calibrated(self, members: Members) -> np.ndarray:
+        """Each member's probs [M, n, C], float32: views mixed, a balance undone, at its temperature."""
+        if len(members) != len(self.weights):
+            raise ValueError(
+                f"the blend was fitted on {len(self.weights)} members, got probs of {len(members)}"
+            )
+        parts = zip(members, self.views, self.balanced, self.member_temperatures, strict=True)
+        return np.stack(
+            [
+                apply_temperature(
+                    _natural(mix_views(member, views.weights), balanced, self.shares), temperature
+                ).astype(np.float32)
+                for member, views, balanced, temperature in parts
+            ]
+        )
+
+    def pooled(self, calibrated: np.ndarray) -> np.ndarray:
+        """The blend's probs float64 [n, C] of calibrated members [M, n, C]."""
+        return apply_temperature(self.pool(calibrated, self.weights), self.temperature)
 
 
 @dataclass(frozen=True)
 class FittedChain:
-    """A chain with its numbers: member_temperatures [M], weights [M], the final temperature, the rule."""
+    """A blend and the rule that makes labels of its probabilities."""
 
-    candidate: Candidate
-    member_temperatures: np.ndarray
-    weights: np.ndarray
-    temperature: float
+    blend: FittedBlend
     rule: Rule
+    metric: Metric
+    transductive: bool = False
 
-    def apply(self, probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Probs float64 [n, C] and labels int64 [n] for members' probs [M, n, C]."""
-        if len(probs) != len(self.weights):
-            raise ValueError(
-                f"the chain was fitted on {len(self.weights)} members, got probs of {len(probs)}"
-            )
-        pooled = POOLS[self.candidate.pool](_calibrated(probs, self.member_temperatures), self.weights)
-        blended = apply_temperature(pooled, self.temperature)
-        return blended, self.rule.apply(blended)
+    def apply(self, members: Members) -> tuple[np.ndarray, np.ndarray]:
+        """Probs float64 [n, C] and labels int64 [n] for members' probs, each [V, n, C]."""
+        probs = self.blend.apply(members)
+        return probs, decide(probs, self.rule, self.metric, self.transductive)
 
 
-def candidates_for(metric: Metric) -> tuple[Candidate, ...]:
-    """What is tried for a metric, at most six; a metric of probabilities has no label rule to choose.
+def plan_for(metric: Metric, blends: Sequence[str] = (), rules: Sequence[str] = (), **more: object) -> Plan:
+    """The plan for a metric; blends and rules that are named replace what is offered for it.
+
+    A metric of probabilities has no label rule to choose. `more` are further fields of Plan.
 
     >>> from pipeline.score.metrics import METRICS
-    >>> [str(candidate) for candidate in candidates_for(METRICS["log-loss"])]
-    ['arithmetic + argmax', 'geometric + argmax']
+    >>> plan_for(METRICS["macro-f1"]).rules, plan_for(METRICS["log-loss"]).rules
+    (('argmax', 'macro-f1', 'logit-adjustment'), ('argmax',))
     """
-    rules = offered_rules(metric.name) if metric.needs == "labels" else ("argmax",)
-    return tuple(Candidate(pool, rule) for rule in rules for pool in POOLS)
+    if metric.needs == "probs":
+        rules = ("argmax",)
+    chosen = tuple(rules) or offered_rules(metric.name)
+    return Plan(tuple(blends) or offered_blends(metric), chosen, **more)  # type: ignore[arg-type]
 
 
-def _calibrated(probs: np.ndarray, temperatures: np.ndarray) -> np.ndarray:
-    """Members' probs [M, n, C] at their temperatures [M]; float32, because many members fill the memory."""
-    pairs = zip(probs, temperatures, strict=True)
-    return np.stack(
-        [apply_temperature(member, temperature).astype(np.float32) for member, temperature in pairs]
-    )
+def fit_blends(
+    members: Members, targets: np.ndarray, metric: Metric, plan: Plan, names: Sequence[str] = ()
+) -> dict[str, tuple[FittedBlend, np.ndarray]]:
+    """Fit the plan's blends, or those named, on members' probs [V, n, C] and targets int [n].
 
-
-def fit_chains(
-    oof: np.ndarray, targets: np.ndarray, metric: str | Metric, candidates: Sequence[Candidate]
-) -> dict[Candidate, FittedChain]:
-    """Fit each candidate on oof [M, n, C] and targets int [n]; what candidates share is fitted once."""
-    temperatures = np.array([fit_temperature(member, targets) for member in oof])
-    calibrated = _calibrated(oof, temperatures)
-    true_class_probs = calibrated[:, np.arange(len(targets)), targets].T
-    fitted: dict[Candidate, FittedChain] = {}
-    blends: dict[tuple[str, str], tuple[np.ndarray, float, np.ndarray]] = {}
-    for candidate in candidates:
-        how = (candidate.weights, candidate.pool)
-        if how not in blends:
-            weights = WEIGHTS[candidate.weights](true_class_probs)
-            pooled = POOLS[candidate.pool](calibrated, weights)
-            temperature = fit_temperature(pooled, targets)
-            blends[how] = weights, temperature, apply_temperature(pooled, temperature)
-        weights, temperature, blended = blends[how]
-        rule = fit_rule(blended, metric, targets, candidate.rule)
-        fitted[candidate] = FittedChain(candidate, temperatures, weights, temperature, rule)
+    Each comes with the probs float32 [n, C] that it gives the rows it was fitted on. What the blends share,
+    views and member temperatures, is fitted once.
+    """
+    rows, n_classes = members[0].shape[1:]
+    balanced = plan.balanced or (False,) * len(members)
+    shares = class_shares(targets, n_classes)
+    views = tuple(_fit_member_views(member, targets, plan) for member in members)
+    temperatures = np.ones(len(members))
+    calibrated = np.empty((len(members), rows, n_classes), np.float32)
+    for m, member in enumerate(members):
+        probs = _natural(mix_views(member, views[m].weights), balanced[m], shares)
+        if plan.temperatures:
+            temperatures[m] = fit_temperature(probs, targets)
+        calibrated[m] = apply_temperature(probs, temperatures[m])
+    fitted = {}
+    for name in names or plan.blends:
+        kind = BLENDS[name]
+        weights, pool = kind.fit_weights(calibrated, targets, metric, plan.pull), kind.build_pool(calibrated)
+        pooled = pool(calibrated, weights)
+        temperature = fit_temperature(pooled, targets) if plan.temperatures else 1.0
+        blend = FittedBlend(name, views, balanced, shares, temperatures, weights, temperature, pool)
+        fitted[name] = blend, apply_temperature(pooled, temperature).astype(np.float32)
     return fitted
 
 
-def fit_chain(
-    oof: np.ndarray, targets: np.ndarray, metric: str | Metric, candidate: Candidate
-) -> FittedChain:
-    """Fit one candidate on oof [M, n, C] and targets int [n].
+def decide(probs: np.ndarray, rule: Rule, metric: Metric, transductive: bool = False) -> np.ndarray:
+    """Labels int64 [n] for probs [n, C]; `transductive` solves a rule that needs no labels on these rows."""
+    if transductive and rule.label_free:
+        return fit_rule(probs, metric, None, rule.name).apply(probs)
+    return rule.apply(probs)
 
-    >>> oof = np.array([[[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.4, 0.6]]])
-    >>> chain = fit_chain(oof, np.array([0, 1, 1, 0]), "accuracy", Candidate())
-    >>> chain.weights, chain.apply(oof)[1]
-    (array([1.]), array([0, 1, 0, 1]))
-    """
-    return fit_chains(oof, targets, metric, [candidate])[candidate]
+
+def _fit_member_views(member: np.ndarray, targets: np.ndarray, plan: Plan) -> ViewWeights:
+    count = len(member)
+    if count == 1 or plan.views == "first":
+        unknown = np.full(count, np.nan)
+        return ViewWeights(np.eye(count)[0], unknown, unknown)
+    return fit_views(member[:, np.arange(len(targets)), targets].T, plan.pull)
+
+
+def _natural(probs: np.ndarray, balanced: bool, shares: np.ndarray) -> np.ndarray:
+    return undo_balance(probs, shares) if balanced else probs

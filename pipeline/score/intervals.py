@@ -93,17 +93,13 @@ def bootstrap_scores(
     if not len(targets):
         raise ValueError("no rows: a score of nothing has no interval")
     draw = np.random.default_rng(seed)
-    group_of = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    if group_of is not None and group_of.max() + 1 == len(targets):
-        group_of = None
-    if metric.from_confusion and len(xs) == 1 and group_of is None:
+    if metric.from_confusion and len(xs) == 1 and _all_alone(groups):
         confusion = confusion_matrix(targets, xs[0], n_classes)
         return np.concatenate([metric.from_confusion(c) for c in _drawn(confusion, resamples, draw)])[:, None]
     cells = [np.asarray(targets, np.int64) * n_classes + x for x in xs] if metric.from_confusion else []
     values = [metric.per_row(targets, x) for x in xs] if metric.per_row else []
     scores = np.empty((resamples, len(xs)))
-    for row in scores:
-        weights = _row_weights(len(targets), group_of, draw)
+    for row, weights in zip(scores, row_weights(len(targets), groups, draw), strict=False):
         if metric.from_confusion:
             counts = [np.bincount(cell, weights, n_classes * n_classes) for cell in cells]
             row[:] = metric.from_confusion(np.stack(counts).reshape(-1, n_classes, n_classes))
@@ -126,11 +122,22 @@ def _drawn(confusion: np.ndarray, resamples: int, draw: np.random.Generator) -> 
         yield stack.reshape(count, *confusion.shape)
 
 
-def _row_weights(n: int, group_of: np.ndarray | None, draw: np.random.Generator) -> np.ndarray:
-    if group_of is None:
-        return np.bincount(draw.integers(0, n, n), minlength=n).astype(np.float64)
-    weights = draw.poisson(1.0, int(group_of.max()) + 1)[group_of].astype(np.float64)
-    return weights if weights.any() else np.ones(n)  # few groups may all be drawn 0 times
+def row_weights(n: int, groups: np.ndarray | None, draw: np.random.Generator) -> Iterator[np.ndarray]:
+    """Endless weights float64 [n] of resamples: how often each row is drawn, rows of a group [n] together.
+
+    Multinomial, or Poisson(1) a group where a group has several rows.
+    """
+    group_of = None if groups is None or _all_alone(groups) else np.unique(groups, return_inverse=True)[1]
+    while True:
+        if group_of is None:
+            yield np.bincount(draw.integers(0, n, n), minlength=n).astype(np.float64)
+        else:
+            weights = draw.poisson(1.0, int(group_of.max()) + 1)[group_of].astype(np.float64)
+            yield weights if weights.any() else np.ones(n)  # few groups may all be drawn 0 times
+
+
+def _all_alone(groups: np.ndarray | None) -> bool:
+    return groups is None or len(np.unique(groups)) == len(groups)
 
 
 def paired_difference(

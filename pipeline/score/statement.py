@@ -5,25 +5,26 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.score.agreement import agreement
+from pipeline.score.blends.kinds import BLENDS
+from pipeline.score.calibrate import calibration_error, reliability
 from pipeline.score.crossfit import CrossFitted
+from pipeline.score.gains import choice_gains
 from pipeline.score.metrics import all_metrics
+from pipeline.score.oof import OofRows
+from pipeline.score.per_class import class_results
+from pipeline.score.views import ViewWeights
 
 
 def scores(
-    found: CrossFitted,
-    targets: np.ndarray,
-    fold_of: np.ndarray,
-    members: Sequence[str],
-    classes: Sequence[str],
-    folds_digest: str,
+    found: CrossFitted, rows: OofRows, members: Mapping[str, str], classes: Sequence[str], folds_digest: str
 ) -> dict[str, Any]:
-    """Return the content of scores.json (JSON values) for targets and fold_of int [n].
+    """Return the content of scores.json (JSON values) for the scored rows.
 
-    `oof_shares` [C] is how often each class was predicted on the scored rows.
+    `members` are the members' kinds by name, in the order of the rows' probs. `oof_shares` [C] is how often
+    each class was predicted on the scored rows.
     """
-    scored = fold_of >= 0
-    labels = found.predictions[scored]
-    numbers = zip(members, found.member_scores, found.chain.weights.tolist(), strict=True)
+    numbers = zip(members.items(), found.member_scores, found.chain.blend.weights.tolist(), strict=True)
     content = {
         "metric": found.metric,
         "cross_fitted": found.score,
@@ -34,14 +35,64 @@ def scores(
         "n": found.n,
         "groups": found.groups,
         "classes_without_support": [classes[i] for i in found.classes_without_support],
-        "members": {name: {"oof": score, "weight": weight} for name, score, weight in numbers},
+        "members": {
+            name: {"oof": score, "weight": weight, "kind": kind} for (name, kind), score, weight in numbers
+        },
+        "blend": found.chain.blend.name,
         "rule": found.chain.rule.name,
         "folds_digest": folds_digest,
-        "all_metrics": all_metrics(targets[scored], found.probs[scored], labels),
-        "oof_shares": (np.bincount(labels, minlength=len(classes)) / len(labels)).tolist(),
+        "all_metrics": all_metrics(rows.targets, found.probs, found.predictions),
+        "oof_shares": (np.bincount(found.predictions, minlength=len(classes)) / found.n).tolist(),
         "submission": "",
     }
-    return {**content, "sentence": sentence(content, found)}
+    return {**content, "sentence": sentence(content, found), **_insights(found, rows, list(members), classes)}
+
+
+def _insights(
+    found: CrossFitted, rows: OofRows, members: Sequence[str], classes: Sequence[str]
+) -> dict[str, Any]:
+    """What explains the score: gains of the choices, agreement of members, results a class, reliability."""
+    correlation, disagreement = agreement(rows.members, rows.targets)
+    bins = reliability(found.probs.max(1), found.probs.argmax(1) == rows.targets)
+    return {
+        "choices": [
+            {
+                "choice": gain.choice,
+                "kept": gain.kept,
+                "instead": gain.instead,
+                "gains": {name: vars(difference) for name, difference in gain.gains.items()},
+            }
+            for gain in choice_gains(found, rows)
+        ],
+        "agreement": {
+            "members": list(members),
+            "correlation": correlation.tolist(),
+            "disagreement": disagreement.tolist(),
+        },
+        "classes": class_results(rows.targets, found.predictions, classes, rows.groups),
+        "reliability": {"bins": bins, "ece": calibration_error(bins)},
+    }
+
+
+def view_table(
+    views: ViewWeights, names: Sequence[str], milliseconds: Mapping[str, float]
+) -> dict[str, dict[str, float | None]]:
+    """Return a member's views as in scores.json: weight, gain in log-loss, its standard error, milliseconds.
+
+    >>> one = ViewWeights(np.ones(1), np.array([np.nan]), np.array([np.nan]))
+    >>> view_table(one, ["identity"], {})
+    {'identity': {'weight': 1.0, 'gain': None, 'standard_error': None, 'milliseconds': None}}
+    """
+    numbers = zip(names, views.weights, views.gains, views.standard_errors, strict=True)
+    return {
+        name: {
+            "weight": float(weight),
+            "gain": _number(gain),
+            "standard_error": _number(error),
+            "milliseconds": milliseconds.get(name),
+        }
+        for name, weight, gain, error in numbers
+    }
 
 
 def sentence(content: Mapping[str, Any], found: CrossFitted) -> str:
@@ -53,7 +104,7 @@ def sentence(content: Mapping[str, Any], found: CrossFitted) -> str:
         f"(95 % interval {found.interval.low:.4f}–{found.interval.high:.4f}, "
         f"{found.n} images in {found.groups} groups; in-sample {found.in_sample:.4f}, "
         f"optimism {found.optimism:.4f}; {len(content['classes_without_support'])} classes without support). "
-        f"T {chain.temperature:.2f}, weights {weights} ({chain.candidate.pool}), rule {chain.rule.name}. "
+        f"T {chain.blend.temperature:.2f}, weights {weights} ({chain.blend.name}), rule {chain.rule.name}. "
         f"Folds {content['folds_digest']}."
     )
 
@@ -94,20 +145,39 @@ def _scores_of(found: Mapping[str, Any]) -> str:
     return f"{found['rows']:,} images: {scores}"
 
 
-def weights(found: CrossFitted, members: Sequence[str]) -> dict[str, Any]:
-    """Return the content of weights.json: the delivered chain in numbers, in the order it is applied."""
-    chain = found.chain
-    numbers = zip(members, chain.weights.tolist(), chain.member_temperatures.tolist(), strict=True)
+def weights(found: CrossFitted, members: Sequence[str], views: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the content of weights.json: the delivered chain in numbers, in the order it is applied.
+
+    `views` are the names of each member's views.
+    """
+    blend, rule, kind = found.chain.blend, found.chain.rule, BLENDS[found.chain.blend.name]
     fitted = {
         name: value.tolist() if isinstance(value, np.ndarray) else float(value)
-        for name, value in chain.rule.fitted.items()
+        for name, value in rule.fitted.items()
     }
     return {
-        "order": "each member at its temperature → pool with the weights → final temperature → rule",
-        "members": {name: {"weight": weight, "temperature": t} for name, weight, t in numbers},
-        "weights": f"{chain.candidate.weights}: log-loss, with a Dirichlet pull of 50 counts to uniform",
-        "pool": chain.candidate.pool,
-        "temperature": chain.temperature,
-        "rule": {"name": chain.rule.name, **fitted},
-        "candidates": {str(candidate): score for candidate, score in found.candidate_scores.items()},
+        "order": "each member: its views weighted, a balanced training's prior undone, at its temperature → "
+        "the pool with the weights → the final temperature → the rule",
+        "members": {
+            name: {
+                "weight": float(blend.weights[m]),
+                "temperature": float(blend.member_temperatures[m]),
+                "views": dict(zip(views[name], blend.views[m].weights.tolist(), strict=True)),
+                **({"trained": "balanced"} if blend.balanced[m] else {}),
+            }
+            for m, name in enumerate(members)
+        },
+        "blend": blend.name,
+        "weights": kind.explanation.format(pull=found.plan.pull),
+        "pool": kind.pool_name,
+        "temperature": float(blend.temperature),
+        "rule": {"name": rule.name, **fitted},
+        "candidates": {
+            "blends": {name: {"log-loss": loss} for name, loss in found.blend_scores.items()},
+            "rules": found.rule_scores,
+        },
     }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

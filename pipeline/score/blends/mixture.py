@@ -1,17 +1,12 @@
-"""Blending: weights of the members on the simplex, and how weighted members are pooled into one.
+"""Weights of a mixture Σ_m w_m p_m: the most likely ones on the simplex, by expectation maximisation.
 
-Weights maximise the log-likelihood of the mixture Σ_m w_m p_m by expectation maximisation: it needs the
-probability of the true class only, has one optimum, never leaves the simplex and never makes the fit worse.
+EM needs the probability of the true class only, has one optimum, never leaves the simplex and never makes the
+fit worse.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.score.calibrate import log_probs, softmax
 from pipeline.score.metrics import SMALLEST_PROB
-
-Pool = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def fit_weights(true_class_probs: np.ndarray, pull: float = 50.0, drop_below: float = 0.005) -> np.ndarray:
@@ -90,44 +85,3 @@ def _extrapolate(start: np.ndarray, first: np.ndarray, second: np.ndarray) -> np
         return second
     leap = np.maximum(start + 2.0 * length * change + length**2 * curvature, 1e-3 * second)
     return leap / leap.sum()
-
-
-def uniform_weights(true_class_probs: np.ndarray) -> np.ndarray:
-    """The same weight [M] for every member of true_class_probs [N, M].
-
-    >>> uniform_weights(np.zeros((5, 2)))
-    array([0.5, 0.5])
-    """
-    members = np.shape(true_class_probs)[1]
-    return np.full(members, 1.0 / members)
-
-
-def pool_arithmetic(probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The mixture Σ_m w_m p_m, float64 [n, C], of probs [M, n, C] with weights [M].
-
-    >>> pool_arithmetic(np.array([[[1.0, 0.0]], [[0.5, 0.5]]]), np.array([0.5, 0.5]))
-    array([[0.75, 0.25]])
-    """
-    pooled = np.zeros(np.shape(probs)[1:])
-    for weight, member in zip(weights, probs, strict=True):
-        if weight:
-            pooled += weight * member
-    return pooled / pooled.sum(-1, keepdims=True)
-
-
-def pool_geometric(probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """softmax(Σ_m w_m log p_m), float64 [n, C], of probs [M, n, C] with weights [M].
-
-    >>> pool_geometric(np.array([[[0.8, 0.2]], [[0.2, 0.8]]]), np.array([0.5, 0.5]))
-    array([[0.5, 0.5]])
-    """
-    logits = np.zeros(np.shape(probs)[1:])
-    for weight, member in zip(weights, probs, strict=True):
-        if weight:
-            logits += weight * log_probs(member)
-    return softmax(logits)
-
-
-# true-class probs [N, M] → weights [M]; EM's are best for the arithmetic pool, for the geometric one a guess
-WEIGHTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"em": fit_weights, "uniform": uniform_weights}
-POOLS: dict[str, Pool] = {"arithmetic": pool_arithmetic, "geometric": pool_geometric}

@@ -1,16 +1,9 @@
-"""Weights of the blend at optima that are known, and the pools."""
+"""Weights of a mixture at optima that are known."""
 
 import numpy as np
 import pytest
 
-from pipeline.score.blend import (
-    POOLS,
-    fit_weights,
-    maximise_likelihood,
-    pool_arithmetic,
-    pool_geometric,
-    uniform_weights,
-)
+from pipeline.score.blends.mixture import fit_weights, maximise_likelihood
 
 TRUE_WEIGHTS = np.array([0.5, 0.3, 0.2, 0.0, 0.0, 0.0])
 
@@ -83,7 +76,7 @@ def test_a_perfect_member_gets_everything_and_a_constant_one_nothing():
 def test_the_pull_draws_to_uniform():
     probs = alike_members(6, n=60)
     free, pulled, held = (fit_weights(probs, pull=pull, drop_below=0.0) for pull in (0.0, 50.0, 1e9))
-    assert held == pytest.approx(uniform_weights(probs), abs=1e-5)
+    assert held == pytest.approx(np.full(probs.shape[1], 1 / probs.shape[1]), abs=1e-5)
     assert np.abs(pulled - 1 / 8).sum() < np.abs(free - 1 / 8).sum()
 
 
@@ -104,19 +97,3 @@ def test_weights_of_edge_cases():
         fit_weights(np.array([[0.5, np.nan]]))
     with pytest.raises(ValueError, match=r"\[rows, members\]"):
         fit_weights(np.zeros(3))
-
-
-@pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS)
-def test_pools_are_normalised_ignore_weight_zero_and_keep_what_all_agree_on(pool):
-    probs = np.random.default_rng(0).dirichlet(np.ones(4), size=(3, 20)).astype(np.float32)
-    pooled = pool(probs, np.array([0.6, 0.4, 0.0]))
-    assert pooled.sum(1) == pytest.approx(np.ones(20))
-    assert pooled == pytest.approx(pool(probs[:2], np.array([0.6, 0.4])))
-    assert pool(probs[[0, 0]], np.array([0.3, 0.7])) == pytest.approx(probs[0], abs=1e-6)
-
-
-def test_pools_by_hand():
-    probs, weights = np.array([[[0.9, 0.1]], [[0.5, 0.5]]]), np.array([0.25, 0.75])
-    assert pool_arithmetic(probs, weights) == pytest.approx(np.array([[0.6, 0.4]]))
-    odds = 9**0.25
-    assert pool_geometric(probs, weights) == pytest.approx(np.array([[odds / (1 + odds), 1 / (1 + odds)]]))

@@ -7,7 +7,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from pipeline.score.calibrate import softmax
-from pipeline.score.decide import RULES, fit_rule, offered_rules, solve_expected_f1
+from pipeline.score.decisions.expected_f1 import solve_expected_f1
+from pipeline.score.decisions.kinds import RULES, fit_rule, offered_rules
 from pipeline.score.metrics import METRICS
 
 ALL_RULES = np.eye(3)[np.array(list(itertools.product(range(3), repeat=8)))]  # one-hot [3⁸, 8, 3]
@@ -55,7 +56,10 @@ def test_no_single_row_can_be_moved_to_gain():
         assert expected_score(probs, moved, omega) <= found.score + 1e-12
 
 
-@pytest.mark.parametrize("name", RULES)
+UNORDERED = [name for name in RULES if name != "quadratic-kappa"]
+
+
+@pytest.mark.parametrize("name", UNORDERED)
 def test_permuted_classes_permute_the_labels(name):
     probs, targets = long_tail(2, 400, n_classes=6)
     order = np.array([5, 2, 0, 1, 4, 3])
@@ -96,7 +100,7 @@ def test_an_empty_class_is_never_predicted_and_breaks_nothing(name):
     assert np.isfinite(rule.scale).all()
     assert np.isfinite(rule.offset).all()
     labels = rule.apply(with_empty)
-    assert labels.min() >= 1
+    assert labels.min() >= (1 if name in UNORDERED else 0)  # an empty grade may be the right compromise
     if name in ("argmax", "macro-f1"):
         assert (labels - 1 == fit_rule(probs, metric, targets, name).apply(probs)).all()
 

@@ -1,0 +1,147 @@
+"""What can be blended: the members' runs, other runs with the same folds, and predictions made elsewhere."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.artifacts import manifest, paths, predictions
+from pipeline.artifacts.jobs import Job, find_jobs, member_jobs, other_members
+from pipeline.blending.external import external_files, load_external
+from pipeline.config import Config
+from pipeline.errors import DataError, UsageError
+
+
+@dataclass(frozen=True)
+class Source:
+    """One thing that can be blended, by its name: a run with a job a fold, or two files made elsewhere.
+
+    `kind` is "member" (of the configuration), "run" (another recipe of these folds) or "external".
+    """
+
+    name: str
+    kind: str
+    jobs: tuple[Job, ...] = ()
+    oof_file: Path | None = None
+    test_file: Path | None = None
+
+    def inputs(self, with_test: bool) -> dict[str, Path]:
+        """Return the files that a blend reads of it, by short names."""
+        if self.oof_file is not None:
+            files = {self.oof_file.name: self.oof_file}
+            if with_test and self.test_file is not None:
+                files[self.test_file.name] = self.test_file
+            return {f"external/{name}": path for name, path in files.items()}
+        kinds = ("oof", "test") if with_test else ("oof",)
+        return {
+            f"{job.run_folder.name}/fold{job.fold}/{kind}": job.file(f"{kind}.npz")
+            for job in self.jobs
+            for kind in kinds
+        }
+
+
+def known_sources(config: Config) -> list[Source]:
+    """Return all that can be blended: the members, trained or not, then complete runs, then externals.
+
+    Raises DataError where prepare or folds haven't run, or two of them have one name.
+    """
+    members = [
+        Source(member.name, "member", tuple(job for job in find_jobs(config) if job.member == member))
+        for member in config.members
+    ]
+    runs = [Source(job[0].run_folder.name, "run", tuple(job)) for job in _other_runs(config)]
+    files = external_files(paths.external(config))
+    externals = [Source(name, "external", (), oof, test) for name, (oof, test) in files.items()]
+    found = [*members, *runs, *externals]
+    names = [source.name for source in found]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled:
+        raise DataError(
+            f"{paths.external(config)} holds {doubled!r}, the name of a member: rename its files."
+        )
+    return found
+
+
+def blended_sources(config: Config) -> list[Source]:
+    """Return what the configuration blends, in a stable order; raises UsageError for an unknown name."""
+    known = known_sources(config)
+    if config.ensemble.members:
+        return [find_source(known, name) for name in config.ensemble.members]
+    return [source for source in known if source.kind != "run" or config.ensemble.all_runs]
+
+
+def find_source(known: Sequence[Source], name: str) -> Source:
+    """Return the source called `name`; raises UsageError with the nearest names."""
+    names = [source.name for source in known]
+    if name in names:
+        return known[names.index(name)]
+    near = difflib.get_close_matches(name, names, 3, 0.5) or names
+    raise UsageError(f"{name!r} is nothing that can be blended; there is {', '.join(near)}.")
+
+
+def load_oof(
+    source: Source, classes: Sequence[str], ids: Sequence[str], fold_of: np.ndarray, folds_digest: str
+) -> tuple[np.ndarray, list[str]]:
+    """Return probs float32 [V, n, C] in the order of `ids` (the folds' rows), and the names of the V views.
+
+    fold_of int [n]; rows of fold −1 are NaN. Raises DataError naming the file for rows, classes, views or
+    folds that don't fit.
+    """
+    if source.oof_file is not None:
+        return _load_external_oof(source.oof_file, classes, ids, fold_of)
+    probs, views = np.empty(0), None
+    for job in source.jobs:
+        path, held_out = job.file("oof.npz"), np.flatnonzero(fold_of == job.fold).tolist()
+        found = predictions.load(path, classes, folds_digest)
+        if views is None:
+            views = found.views.tolist()
+            probs = np.full((len(views), len(ids), len(classes)), np.nan, np.float32)
+        elif found.views.tolist() != views:
+            raise DataError(f"{path} has the views {found.views.tolist()}, other folds {views}: train again.")
+        probs[:, held_out] = predictions.join(path, found, [ids[i] for i in held_out])
+    return probs, views or []
+
+
+def load_test(
+    source: Source, classes: Sequence[str], ids: Sequence[str], folds_digest: str
+) -> list[np.ndarray]:
+    """Return probs float32 [V, m, C] in the order of `ids`, one array a fold's model; one in all if external.
+
+    Raises DataError for rows that don't fit, or where predictions made elsewhere have no test file.
+    """
+    if source.oof_file is not None:
+        if source.test_file is None:
+            expected = source.oof_file.name.replace(".oof.", ".test.")
+            raise DataError(f"{source.oof_file} has no test predictions beside it: {expected} is missing.")
+        found = load_external(source.test_file, classes, out_of_fold=False)
+        return [predictions.join(source.test_file, found, ids)]
+    files = [job.file("test.npz") for job in source.jobs]
+    return [predictions.join(path, predictions.load(path, classes, folds_digest), ids) for path in files]
+
+
+def _other_runs(config: Config) -> list[list[Job]]:
+    """Return the jobs of each run beside the members' whose folds are all trained and up to date."""
+    runs = [member_jobs(config, member) for member in other_members(config)]
+    return [jobs for jobs in runs if all(manifest.stale(job.oof_manifest, job.oof) is None for job in jobs)]
+
+
+def _load_external_oof(
+    path: Path, classes: Sequence[str], ids: Sequence[str], fold_of: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    found = load_external(path, classes, out_of_fold=True)
+    scored = np.flatnonzero(fold_of >= 0).tolist()
+    joined = predictions.join(path, found, [ids[i] for i in scored])
+    fold_by_id: Mapping[str, int] = dict(zip(found.ids.tolist(), found.fold.tolist(), strict=True))
+    other = [ids[i] for i in scored if fold_by_id[ids[i]] != fold_of[i]]
+    if other:
+        i = list(ids).index(other[0])
+        raise DataError(
+            f"{path}: {len(other)} rows were held out in another fold than here ({other[0]!r} in fold "
+            f"{fold_by_id[other[0]]}, here {fold_of[i]}): its models saw rows that are held out together. "
+            "Train it with the folds of folds/NAME.csv."
+        )
+    probs = np.full((len(joined), len(ids), len(classes)), np.nan, np.float32)
+    probs[:, scored] = joined
+    return probs, found.views.tolist()

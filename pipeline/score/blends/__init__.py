@@ -1,0 +1,1 @@
+"""Blends: what makes one table of probabilities out of the members': weights and pools."""
