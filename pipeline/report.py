@@ -1,9 +1,10 @@
 """Report: put what a competitor looks at into one page, runs/NAME/report.html, that opens without network.
 
-The closing sentence and the scores, members and folds, learning curves, confusion matrix, results a class,
-the worst images, suspected wrong labels; the data: class counts, sizes, odd files, the folds' balance,
-duplicates side by side, how test images differ; the submission. The page is made of whatever files exist;
-what isn't there yet is said in it. Open it with any browser, light or dark, computer or phone.
+The closing sentence and the scores; the ensemble: what each choice gained, how alike the members are, how
+reliable its probabilities; members and folds, learning curves, confusion matrix, results a class, the most
+confused pairs, the worst images, suspected wrong labels; the data: class counts, sizes, odd files, the folds'
+balance, duplicates side by side, how test images differ; the submission. The page is made of whatever files
+exist; what isn't there yet is said in it. Open it with any browser, light or dark, computer or phone.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pipeline.config import Config
 from pipeline.errors import DataError
 
 STAGE = "report"
-VERSION = 2
+VERSION = 3
 FOLD_FILES = ("log.jsonl", "metrics.json")
 ENSEMBLE_FILES = ("scores.json", "weights.json", "oof.npz")
 

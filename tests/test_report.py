@@ -22,6 +22,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 CLASSES = ["007", "moth & <b>wasp</b>", HOSTILE, "</script><script>alert(2)</script>"]
 SECTIONS = {
     "summary",
+    "ensemble",
     "members",
     "curves",
     "classes",
@@ -61,6 +62,13 @@ def test_every_section_is_there_with_what_the_files_say(page: Page) -> None:
     assert "of these, exact copies of another 1" in page.text  # img000 and img001 have the same bytes
     assert "truncated" in page.text  # img002 is torn
     assert "none: no test set" in page.text
+
+
+def test_every_figure_has_its_place_on_the_page(page: Page) -> None:
+    places = [
+        attributes.get("id") for attributes in page.attributes("div") if attributes.get("class") == "plot"
+    ]
+    assert sorted(page.figures()) == sorted(name or "" for name in places)
 
 
 def test_policy_allows_exactly_the_scripts_of_the_page(page: Page) -> None:

@@ -11,15 +11,19 @@ from pipeline.config import Config
 from pipeline.page import plots, summary
 from pipeline.page.audit import Audit, audit
 from pipeline.page.class_counts import ClassCounts, class_counts
-from pipeline.page.classes import ClassResult, class_results
+from pipeline.page.classes import ClassResult, class_results, thirds
+from pipeline.page.confused import Confused, confused
 from pipeline.page.data import Content, gather
 from pipeline.page.duplicates import Duplicates, duplicates
+from pipeline.page.ensemble import ensemble
 from pipeline.page.escape import json_for_script, plotly_text, printable
 from pipeline.page.fold_balance import fold_balance, torn_images
+from pipeline.page.members import member_rows
 from pipeline.page.official import official
 from pipeline.page.shift import shift
 from pipeline.page.sizes import Sizes, sizes
 from pipeline.page.suspects import SuspectList, suspects
+from pipeline.page.values import finite, score
 from pipeline.page.worst import worst_images
 
 HERE = Path(__file__).parent
@@ -49,36 +53,53 @@ def build(config: Config) -> bytes:
 
 
 def _values(content: Content, config: Config, figures: dict[str, plots.Figure]) -> dict[str, Any]:
-    results: list[ClassResult] = []
-    confusion_classes = 0
-    if content.oof is not None:
-        counts, results = class_results(content.oof, content.classes)
-        figures["confusion"], confusion_classes = plots.confusion(counts, content.classes)
-        figures["f1-by-images"] = plots.f1_by_images(results)
-    fold_count = int(content.folds.get("count", config.folds.count))
+    fold_count = int(finite(content.folds.get("count")) or config.folds.count)
+    described, drawn = ensemble(content)
+    figures |= drawn
+    predicted = _predicted_values(content, figures)
     return {
         "content": content,
         "tiles": summary.tiles(content),
-        "other_metrics": summary.scored(content.scores.get("all_metrics"), content.metric),
+        "other_metrics": summary.other_metrics(content),
         "official": official(content.scores),
-        "member_rows": summary.member_rows(content, fold_count),
-        "decisions": summary.decisions(content),
-        "candidates": summary.scored(content.weights.get("candidates")),
+        "ensemble": described,
+        "member_rows": member_rows(content, fold_count),
+        "blend_score": score(content.scores.get("cross_fitted")) if content.scores else "",
         "submission_link": summary.submission_link(content, paths.report(config)),
-        "blend_score": summary.score(content.scores.get("cross_fitted")) if content.scores else "",
         "fold_count": fold_count,
         "line_styles": [plots.line_style(i) for i in range(len(content.runs))],
-        "results": results,
-        "confusion_classes": confusion_classes,
-        **_data_values(content, config, results, figures),
+        **predicted,
+        **_data_values(content, config, predicted["results"], figures),
     }
+
+
+def _predicted_values(content: Content, figures: dict[str, plots.Figure]) -> dict[str, Any]:
+    """Describe what the cross-fitted predictions say of classes and images; adds the figures."""
+    oof, classes, album = content.oof, content.classes, content.album
+    values: dict[str, Any] = {
+        "results": [],
+        "thirds": [],
+        "confusion_classes": 0,
+        "confused": Confused(),
+        "suspects": SuspectList(),
+        "worst": [],
+    }
+    if oof is not None and album is not None:
+        counts, results = class_results(oof, classes, content.scores)
+        figures["confusion"], values["confusion_classes"] = plots.confusion(counts, classes)
+        figures["f1-by-images"] = plots.f1_by_images(results)
+        values["results"], values["thirds"] = results, thirds(results, content.scores)
+        values["confused"] = confused(oof, classes, counts, album)
+        values["suspects"] = suspects(oof, classes, album)
+        values["worst"] = worst_images(oof, classes, album)
+    return values
 
 
 def _data_values(
     content: Content, config: Config, results: list[ClassResult], figures: dict[str, plots.Figure]
 ) -> dict[str, Any]:
-    """Describe the images themselves, and what the predictions say of them; adds the figures."""
-    images, album, oof = content.images, content.album, content.oof
+    """Describe the images themselves; adds the figures."""
+    images, album = content.images, content.album
     torn = torn_images(images, paths.folds_table(config))
     balance, drawn = fold_balance(content.folds, content.classes, torn)
     figures |= drawn
@@ -89,8 +110,6 @@ def _data_values(
         "sizes": Sizes(),
         "counted": ClassCounts(),
         "duplicates": Duplicates(),
-        "suspects": SuspectList(),
-        "worst": [],
     }
     if images is not None and album is not None:
         values["audit"] = audit(images, album)
@@ -99,9 +118,6 @@ def _data_values(
         values["sizes"], drawn = sizes(images, config.members)
         figures |= drawn
         values["duplicates"] = duplicates(images, album)
-        if oof is not None:
-            values["suspects"] = suspects(oof, content.classes, album)
-            values["worst"] = worst_images(oof, content.classes, album)
     return values
 
 

@@ -1,7 +1,6 @@
 """Makes text from data safe to show: class names, ids and file names hold whatever a stranger put there."""
 
 import json
-import math
 from typing import Any
 
 HTML_CHARACTERS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -29,21 +28,10 @@ def plotly_text(text: str) -> str:
 def json_for_script(value: Any) -> str:
     r"""Write JSON that can stand in a <script> element: nothing in it ends the element or opens a comment.
 
-    Raises ValueError for a number that is NaN or infinite: see `finite`.
+    Raises ValueError for a number that is NaN or infinite: see values.finite.
 
     >>> print(json_for_script({"name": "</script>"}))
     {"name":"\u003c/script\u003e"}
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.translate(JSON_CHARACTERS)
-
-
-def finite(value: Any) -> float | None:
-    """Return a number from a file as a float, and None for what isn't one (missing, NaN, a text).
-
-    >>> finite(3), finite(float("nan")), finite("much")
-    (3.0, None, None)
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) else None

@@ -14,6 +14,7 @@ from pipeline.errors import DataError
 from pipeline.page.class_counts import class_ticks
 from pipeline.page.escape import plotly_text
 from pipeline.page.plots import Figure
+from pipeline.page.values import texts
 
 SHOWN = 40
 MOST_CLASSES_WITH_COUNTS = 16
@@ -62,7 +63,7 @@ def fold_balance(
     """
     names, counts = _balance(folds.get("balance"), classes)
     kind = str(folds.get("kind", "grouped")) if folds else ""
-    problems, problem_count = _texts(folds.get("problems")), folds.get("problem_count")
+    problems, problem_count = texts(folds.get("problems")), folds.get("problem_count")
     sentence, flatters = torn_sentence(kind, torn)
     found = FoldBalance(
         kind=KINDS.get(kind, kind),
@@ -73,7 +74,7 @@ def fold_balance(
         flatters=flatters,
         problems=problems[:SHOWN],
         problem_count=problem_count if type(problem_count) is int else len(problems),
-        rare=_texts(folds.get("rare_classes")),
+        rare=texts(folds.get("rare_classes")),
     )
     return found, {"fold-balance": _figure(names, counts)} if names else {}
 
@@ -140,10 +141,6 @@ def _balance(found: Any, classes: Sequence[str]) -> tuple[list[str], np.ndarray]
     place = {name: k for k, name in enumerate(classes)}
     names = sorted(whole, key=lambda name: (-sum(whole[name]), place.get(name, len(place)), name))
     return names, np.array([whole[name] for name in names], np.int64).reshape(len(names), width)
-
-
-def _texts(found: Any) -> list[str]:
-    return [str(text) for text in found] if isinstance(found, list) else []
 
 
 def _figure(names: list[str], counts: np.ndarray) -> Figure:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.page.escape import finite
+from pipeline.page.values import mapping, score, written
 
 SPLITS = {"test": "official test", "val": "official validation"}
 
@@ -24,29 +24,20 @@ def official(scores: Mapping[str, Any]) -> Official:
     >>> official({"official": {"test": {"rows": 1200, "scores": {"accuracy": 0.5}}}}).lines
     [('official test', '1,200', ['0.5000'])]
     """
-    found = scores.get("official")
+    found = mapping(scores.get("official"))
     parts: list[tuple[str, Mapping[str, Any]]] = []
     without_twins = False
     for split, title in SPLITS.items():
-        part = found.get(split) if isinstance(found, dict) else None
-        if isinstance(part, dict) and isinstance(part.get("scores"), dict):
+        part = mapping(found.get(split))
+        if isinstance(part.get("scores"), dict):
             parts.append((title, part))
-            rest = part.get("without_twins")
-            if isinstance(rest, dict) and isinstance(rest.get("scores"), dict):
+            rest = mapping(part.get("without_twins"))
+            if isinstance(rest.get("scores"), dict):
                 parts.append((f"{title}, without twins", rest))
                 without_twins = True
     metrics = list(dict.fromkeys(str(name) for _, part in parts for name in part["scores"]))
     lines = [
-        (title, _rows(part), [_score(part["scores"].get(name)) for name in metrics]) for title, part in parts
+        (title, written(part.get("rows"), ",.0f"), [score(part["scores"].get(name)) for name in metrics])
+        for title, part in parts
     ]
     return Official(metrics, lines, without_twins)
-
-
-def _rows(part: Mapping[str, Any]) -> str:
-    rows = finite(part.get("rows"))
-    return "–" if rows is None else f"{int(rows):,}"
-
-
-def _score(value: Any) -> str:
-    number = finite(value)
-    return "–" if number is None else f"{number:.4f}"

@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.page.classes import ClassResult
 from pipeline.page.escape import plotly_text
 from pipeline.page.runs import MemberRun
+from pipeline.page.values import span
 
 COLORS = 8  # --series-1 … --series-8 in report.css
 DASHES = ("solid", "dash", "dot")
@@ -94,10 +95,10 @@ def f1_by_images(results: Sequence[ClassResult]) -> Figure:
         "textfont": {"color": "--muted", "size": 11},
         "cliponaxis": False,
         "customdata": [
-            [name, round(result.recall, 4), round(result.precision, 4)]
+            [name, round(result.recall, 4), round(result.precision, 4), _f1_interval(result)]
             for name, result in zip(names, shown, strict=True)
         ],
-        "hovertemplate": "%{customdata[0]}<br>%{x} images<br>F1 %{y:.3f}"
+        "hovertemplate": "%{customdata[0]}<br>%{x} images<br>F1 %{y:.3f}%{customdata[3]}"
         "<br>recall %{customdata[1]:.3f}, precision %{customdata[2]:.3f}<extra></extra>",
         "marker": {
             "size": 9,
@@ -148,6 +149,10 @@ def _curve(run: MemberRun, index: int, name: str) -> list[Figure]:
                 }
             )
     return traces
+
+
+def _f1_interval(result: ClassResult) -> str:
+    return f" ({span(*result.f1_interval, '.3f')})" if result.f1_interval else ""
 
 
 def _most_confused(counts: np.ndarray) -> list[int]:

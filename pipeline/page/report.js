@@ -1,4 +1,4 @@
-// Draws the page's figures with plotly.js in the page's light or dark colours, and hides members on request.
+// Draws the figures with plotly.js in light or dark colours; hides members and sorts tables on request.
 "use strict";
 const figures = JSON.parse(document.getElementById("figures").textContent);
 const darkColors = window.matchMedia("(prefers-color-scheme: dark)");
@@ -44,6 +44,12 @@ function template() {
   };
 }
 
+// Whether a heatmap's cells have room for its texts in the smallest letters, of 5 pixels, beside the names.
+function numbersFit(trace, width) {
+  const longest = Math.max(...trace.text.flat().map((text) => text.length));
+  return (width - 110) / trace.x.length >= 5 * longest + 2;
+}
+
 function draw(id) {
   const place = document.getElementById(id);
   const figure = colored(figures[id], "");
@@ -51,6 +57,9 @@ function draw(id) {
     trace.meta && hiddenMembers.has(trace.meta.member) ? { ...trace, visible: false } : trace
   ));
   const layout = { ...figure.layout, template: template() };
+  if (data[0].text && data[0].type === "heatmap" && !numbersFit(data[0], place.clientWidth)) {
+    delete data[0].texttemplate;
+  }
   if (data[0].type === "heatmap" && place.clientWidth < 450) {
     Object.assign(data[0], { showscale: false, textfont: { size: 8 } });
     Object.assign(layout.xaxis, { tickfont: { size: 9 }, tickangle: -90 });
@@ -71,6 +80,40 @@ document.querySelectorAll(".legend button").forEach((button) => {
     button.setAttribute("aria-pressed", String(!hiddenMembers.has(member)));
     Object.keys(figures).filter((id) => id.startsWith("curve-")).forEach(draw);
   });
+});
+
+// What a cell sorts by: its text, or its (first) number, of which no number is the smallest.
+function sortKey(row, column) {
+  const cell = row.cells[column];
+  const text = cell.textContent.trim();
+  if (!cell.classList.contains("number")) { return text; }
+  const number = parseFloat(text.replaceAll(",", "").replace("−", "-"));
+  return Number.isNaN(number) ? -Infinity : number;
+}
+
+// A click on a column's title sorts by it, numbers from the largest and names from A; another turns it round.
+function sortBy(table, title) {
+  const column = title.cellIndex;
+  const number = title.classList.contains("number");
+  const turned = { ascending: "descending", descending: "ascending" }[title.getAttribute("aria-sort")];
+  const order = turned || (number ? "descending" : "ascending");
+  const sign = order === "ascending" ? 1 : -1;
+  const compare = number ? (a, b) => a - b : (a, b) => a.localeCompare(b);
+  const rows = [...table.tBodies[0].rows];
+  rows.sort((a, b) => sign * compare(sortKey(a, column), sortKey(b, column)) || 0);
+  table.tBodies[0].append(...rows);
+  for (const other of title.parentElement.cells) { other.removeAttribute("aria-sort"); }
+  title.setAttribute("aria-sort", order);
+}
+
+document.querySelectorAll("table.sortable").forEach((table) => {
+  for (const title of table.tHead.rows[0].cells) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...title.childNodes);
+    button.addEventListener("click", () => sortBy(table, title));
+    title.append(button);
+  }
 });
 darkColors.addEventListener("change", drawAll);
 drawAll();

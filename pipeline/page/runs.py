@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.artifacts import manifest, paths
 from pipeline.artifacts.training_log import read_epochs
 from pipeline.config import Config, Member
-from pipeline.page.escape import finite
+from pipeline.page.values import finite
 
 
 @dataclass(frozen=True)

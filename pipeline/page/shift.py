@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.page.escape import finite
 from pipeline.page.thumbnails import Album, Picture
+from pipeline.page.values import finite
 
 SHOWN = 12
 CLEAR = 0.7
