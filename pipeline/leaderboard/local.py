@@ -48,7 +48,7 @@ def score_solution(
 def record(config: Config, submission: Path, score: float, facts: Mapping[str, Any]) -> None:
     """Add the locally scored submission to the sample's ledger, once for each file and score.
 
-    `facts` may hold cv, se and members (weights by name), as in scores.json.
+    `facts` may hold cv, se, cv_rows and members (weights by name), as in scores.json.
     """
     data = submission.read_bytes()
     line = {

@@ -10,6 +10,7 @@ TITLES = {
     "blend": "blend of the members",
     "weights": "weights of the members",
     "temperatures": "temperatures",
+    "prior power": "prior power",
     "views": "views of an image",
     "rule": "decision rule",
 }

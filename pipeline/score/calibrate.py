@@ -1,4 +1,4 @@
-"""Calibration: temperatures, the prior of a training that was balanced, and how reliable probabilities are.
+"""Calibration: temperatures, and how reliable probabilities are.
 
 A temperature is one number that makes a member's probabilities as sure as its hits allow (Guo et al. 2017,
 "On Calibration of Modern Neural Networks"). It works on log-probabilities instead of logits, the softmax does
@@ -90,29 +90,6 @@ def apply_temperature(probs: np.ndarray, temperature: float) -> np.ndarray:
     powers **= powers.dtype.type(1.0 / temperature)
     powers /= powers.sum(-1, keepdims=True)
     return powers
-
-
-def class_shares(targets: np.ndarray, n_classes: int) -> np.ndarray:
-    """Shares float64 [C] of the classes among targets int [n], half a row added to each.
-
-    >>> class_shares(np.array([0, 0, 1]), 2)
-    array([0.625, 0.375])
-    """
-    counts = np.bincount(targets, minlength=n_classes) + 0.5
-    return counts / counts.sum()
-
-
-def undo_balance(probs: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Probs [..., C] of a training that saw all classes equally often, for data with these shares [C].
-
-    Bayes: p · π / π_train with π_train = 1/C (Saerens et al. 2002). Left alone, such a member promises too
-    much to rare classes.
-
-    >>> undo_balance(np.array([0.5, 0.5]), np.array([0.9, 0.1]))
-    array([0.9, 0.1])
-    """
-    weighted = probs * shares
-    return weighted / weighted.sum(-1, keepdims=True)
 
 
 def reliability(confidence: np.ndarray, hits: np.ndarray, bins: int = 15) -> list[dict[str, float]]:

@@ -1,4 +1,4 @@
-"""The chain after training: views → prior → member temperatures → blend → its temperature → decision rule.
+"""The chain after training: views → member temperatures → blend → its temperature and prior → decision rule.
 
 A plan names the parts and what may be chosen among; fitting on OOF rows gives the numbers. What they are
 worth is the subject of crossfit.py.
@@ -12,10 +12,11 @@ import numpy as np
 
 from pipeline.score.blends.kinds import BLENDS, offered_blends
 from pipeline.score.blends.pools import Pool
-from pipeline.score.calibrate import apply_temperature, class_shares, fit_temperature, undo_balance
+from pipeline.score.calibrate import apply_temperature, fit_temperature
 from pipeline.score.decisions.kinds import fit_rule, offered_rules
 from pipeline.score.decisions.rule import Rule
 from pipeline.score.metrics import Metric
+from pipeline.score.prior import class_shares, fit_leaning, lean, undo_balance
 from pipeline.score.views import ViewWeights, fit_views, mix_views
 
 Members = Sequence[np.ndarray]  # each member's probs float32 [V, n, C], its own number of views V
@@ -27,7 +28,7 @@ class Plan:
 
     `balanced` [M] tells which members were trained as if all classes were equally frequent (empty: none). The
     rule is solved on the very rows it is applied to where `transductive`. Views are "weighted" or only the
-    "first" one; `temperatures` may be left out: to see what both are worth.
+    "first" one, `temperatures` and the `prior_power` may be left out: to see what each is worth.
     """
 
     blends: tuple[str, ...]
@@ -37,13 +38,15 @@ class Plan:
     transductive: bool = False
     views: Literal["weighted", "first"] = "weighted"
     temperatures: bool = True
+    prior_power: bool = True
 
 
 @dataclass(frozen=True)
 class FittedBlend:
     """Members' probs to one table: weights of each one's views, the temperatures [M], weights [M], the pool.
 
-    `shares` [C] are the classes' in the rows it was fitted on, for the members that are `balanced`.
+    What is pooled gets the blend's `temperature` and a power of the `shares` [C] that the classes have in the
+    rows it was fitted on; members that are `balanced` get the shares themselves, before they are pooled.
     """
 
     name: str
@@ -53,6 +56,7 @@ class FittedBlend:
     member_temperatures: np.ndarray
     weights: np.ndarray
     temperature: float
+    prior_power: float
     pool: Pool = field(repr=False)
 
     def apply(self, members: Members) -> np.ndarray:
@@ -77,7 +81,8 @@ class FittedBlend:
 
     def pooled(self, calibrated: np.ndarray) -> np.ndarray:
         """The blend's probs float64 [n, C] of calibrated members [M, n, C]."""
-        return apply_temperature(self.pool(calibrated, self.weights), self.temperature)
+        pooled = self.pool(calibrated, self.weights)
+        return lean(pooled, self.temperature, self.shares, self.prior_power)
 
 
 @dataclass(frozen=True)
@@ -134,9 +139,9 @@ def fit_blends(
         kind = BLENDS[name]
         weights, pool = kind.fit_weights(calibrated, targets, metric, plan.pull), kind.build_pool(calibrated)
         pooled = pool(calibrated, weights)
-        temperature = fit_temperature(pooled, targets) if plan.temperatures else 1.0
-        blend = FittedBlend(name, views, balanced, shares, temperatures, weights, temperature, pool)
-        fitted[name] = blend, apply_temperature(pooled, temperature).astype(np.float32)
+        final = _final_calibration(pooled, targets, shares, plan)
+        blend = FittedBlend(name, views, balanced, shares, temperatures, weights, *final, pool)
+        fitted[name] = blend, lean(pooled, final[0], shares, final[1]).astype(np.float32)
     return fitted
 
 
@@ -153,6 +158,15 @@ def _fit_member_views(member: np.ndarray, targets: np.ndarray, plan: Plan) -> Vi
         unknown = np.full(count, np.nan)
         return ViewWeights(np.eye(count)[0], unknown, unknown)
     return fit_views(member[:, np.arange(len(targets)), targets].T, plan.pull)
+
+
+def _final_calibration(
+    pooled: np.ndarray, targets: np.ndarray, shares: np.ndarray, plan: Plan
+) -> tuple[float, float]:
+    """The blend's temperature and prior power, as far as the plan has them."""
+    if plan.temperatures and plan.prior_power:
+        return fit_leaning(pooled, targets, shares)
+    return (fit_temperature(pooled, targets) if plan.temperatures else 1.0), 0.0
 
 
 def _natural(probs: np.ndarray, balanced: bool, shares: np.ndarray) -> np.ndarray:

@@ -43,8 +43,8 @@ class Paired:
 
     @property
     def is_noise(self) -> bool:
-        """Whether nothing can be said: no gain at all, or one under two standard errors."""
-        return self.difference.gain == 0 or self.difference.is_noise
+        """Whether nothing can be said: no gain at all, or one within two standard errors."""
+        return self.difference.is_noise
 
 
 @dataclass(frozen=True)

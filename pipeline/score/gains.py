@@ -28,8 +28,9 @@ class Gain:
 def choice_gains(found: CrossFitted, rows: OofRows, seed: int = 0) -> list[Gain]:
     """Compare the delivered blend and rule, cross-fitted, with each alternative; the other parts stay.
 
-    Blends against the other blends, rules against the other rules, temperatures against none, weighted views
-    against the plain image alone. Gains are of the competition's metric and of log-loss, on the same rows.
+    Blends against the other blends, rules against the other rules, temperatures (with the prior power) and
+    the prior power against none, weighted views against the plain image alone. Gains are of the competition's
+    metric and of log-loss, on the same rows.
     """
     metric = find_metric(found.metric)
     kept = _output(found.fits, rows, found, found.plan, found.chain.blend.name, found.chain.rule.name)
@@ -61,7 +62,10 @@ def _alternatives(found: CrossFitted, rows: OofRows) -> Iterator[tuple[str, str,
     for other in plan.rules:
         if other != rule:
             yield "rule", rule, other, _output(found.fits, rows, found, plan, blend, other)
-    changed = [("temperatures", "fitted", "none", replace(plan, temperatures=False))]
+    changed = [
+        ("temperatures", "fitted", "none", replace(plan, temperatures=False, prior_power=False)),
+        ("prior power", "fitted", "none", replace(plan, prior_power=False)),
+    ]
     if any(len(member) > 1 for member in rows.members):
         changed.append(("views", "weighted", "the plain image alone", replace(plan, views="first")))
     for choice, kept, instead, other_plan in changed:

@@ -36,8 +36,8 @@ class Difference:
 
     @property
     def is_noise(self) -> bool:
-        """Whether the gain is less than two standard errors."""
-        return abs(self.gain) < 2.0 * self.standard_error
+        """Whether the gain is at most two standard errors, or none at all."""
+        return abs(self.gain) <= 2.0 * self.standard_error
 
 
 def interval(

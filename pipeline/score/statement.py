@@ -157,7 +157,8 @@ def weights(found: CrossFitted, members: Sequence[str], views: Mapping[str, Sequ
     }
     return {
         "order": "each member: its views weighted, a balanced training's prior undone, at its temperature → "
-        "the pool with the weights → the final temperature → the rule",
+        "the pool with the weights → the final temperature → times the classes' shares to the prior power → "
+        "the rule",
         "members": {
             name: {
                 "weight": float(blend.weights[m]),
@@ -171,6 +172,7 @@ def weights(found: CrossFitted, members: Sequence[str], views: Mapping[str, Sequ
         "weights": kind.explanation.format(pull=found.plan.pull),
         "pool": kind.pool_name,
         "temperature": float(blend.temperature),
+        "prior_power": float(blend.prior_power),
         "rule": {"name": rule.name, **fitted},
         "candidates": {
             "blends": {name: {"log-loss": loss} for name, loss in found.blend_scores.items()},
