@@ -25,7 +25,7 @@ def test_every_alternative_is_compared_once():
     blend, rule = found.chain.blend.name, found.chain.rule.name
     others = [("blend", name) for name in found.blend_scores if name != blend]
     others += [("rule", name) for name in found.rule_scores if name != rule]
-    assert list(gains) == [*others, ("temperatures", "none"), ("prior power", "none")]
+    assert list(gains) == [*others, ("prior power", "none"), ("temperatures", "none")]
     assert all(list(gain.gains) == ["macro-f1", "log-loss"] for gain in gains.values())
 
 
@@ -33,7 +33,7 @@ def test_temperatures_pay_where_members_are_too_sure():
     oof, targets = simulated(1, 1500)
     surer = oof**3 / (oof**3).sum(-1, keepdims=True)
     _, gains = gains_of(rows_of(surer, targets), "log-loss", plan_for(METRICS["log-loss"], ("arithmetic",)))
-    assert list(gains) == [("temperatures", "none"), ("prior power", "none")]
+    assert list(gains) == [("prior power", "none"), ("temperatures", "none")]
     found = gains["temperatures", "none"].gains["log-loss"]
     assert found.low > 0
 

@@ -61,7 +61,7 @@ class FittedBlend:
 
     def apply(self, members: Members) -> np.ndarray:
         """Probs float64 [n, C] of members' probs, each [V, n, C]."""
-        return self.pooled(self.calibrated(members))
+        return self.finished(self.pooled(members))
 
     def calibrated(self, members: Members) -> np.ndarray:
         """Each member's probs [M, n, C], float32: views mixed, a balance undone, at its temperature."""
@@ -79,9 +79,12 @@ class FittedBlend:
             ]
         )
 
-    def pooled(self, calibrated: np.ndarray) -> np.ndarray:
-        """The blend's probs float64 [n, C] of calibrated members [M, n, C]."""
-        pooled = self.pool(calibrated, self.weights)
+    def pooled(self, members: Members) -> np.ndarray:
+        """The members' pool [n, C], before the blend's own temperature and prior power."""
+        return self.pool(self.calibrated(members), self.weights)
+
+    def finished(self, pooled: np.ndarray) -> np.ndarray:
+        """The blend's probs [n, C] of what is pooled."""
         return lean(pooled, self.temperature, self.shares, self.prior_power)
 
 
@@ -120,8 +123,8 @@ def fit_blends(
 ) -> dict[str, tuple[FittedBlend, np.ndarray]]:
     """Fit the plan's blends, or those named, on members' probs [V, n, C] and targets int [n].
 
-    Each comes with the probs float32 [n, C] that it gives the rows it was fitted on. What the blends share,
-    views and member temperatures, is fitted once.
+    Each comes with the pool float32 [n, C] of the rows it was fitted on. What the blends share, views and
+    member temperatures, is fitted once.
     """
     rows, n_classes = members[0].shape[1:]
     balanced = plan.balanced or (False,) * len(members)
@@ -138,10 +141,10 @@ def fit_blends(
     for name in names or plan.blends:
         kind = BLENDS[name]
         weights, pool = kind.fit_weights(calibrated, targets, metric, plan.pull), kind.build_pool(calibrated)
-        pooled = pool(calibrated, weights)
-        final = _final_calibration(pooled, targets, shares, plan)
+        pooled = pool(calibrated, weights).astype(np.float32)
+        final = final_calibration(pooled, targets, shares, plan)
         blend = FittedBlend(name, views, balanced, shares, temperatures, weights, *final, pool)
-        fitted[name] = blend, lean(pooled, final[0], shares, final[1]).astype(np.float32)
+        fitted[name] = blend, pooled
     return fitted
 
 
@@ -160,7 +163,7 @@ def _fit_member_views(member: np.ndarray, targets: np.ndarray, plan: Plan) -> Vi
     return fit_views(member[:, np.arange(len(targets)), targets].T, plan.pull)
 
 
-def _final_calibration(
+def final_calibration(
     pooled: np.ndarray, targets: np.ndarray, shares: np.ndarray, plan: Plan
 ) -> tuple[float, float]:
     """The blend's temperature and prior power, as far as the plan has them."""

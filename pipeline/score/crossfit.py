@@ -105,8 +105,9 @@ def fit_chain(
     members: Members, targets: np.ndarray, metric: Metric, plan: Plan, blend: str, rule: str
 ) -> FittedChain:
     """Fit one blend and one rule on members' probs, each [V, n, C], and targets int [n]."""
-    fitted, probs = fit_blends(members, targets, metric, plan, [blend])[blend]
-    return FittedChain(fitted, fit_rule(probs, metric, targets, rule), metric, plan.transductive)
+    fitted, pooled = fit_blends(members, targets, metric, plan, [blend])[blend]
+    found = fit_rule(fitted.finished(pooled), metric, targets, rule)
+    return FittedChain(fitted, found, metric, plan.transductive)
 
 
 def cross_predict(

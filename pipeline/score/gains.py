@@ -9,7 +9,7 @@ from pipeline.score.chain import Plan
 from pipeline.score.crossfit import LOG_LOSS, CrossFitted, scored_form
 from pipeline.score.intervals import Difference, paired_difference
 from pipeline.score.metrics import find_metric
-from pipeline.score.oof import FoldFits, OofRows, fit_folds, rule_labels
+from pipeline.score.oof import FoldFits, OofRows, finished_otherwise, fit_folds, rule_labels
 
 RESAMPLES = 300  # the standard error is then known within 4 %
 Output = tuple[np.ndarray, np.ndarray]  # cross-fitted probs float32 [n, C] and labels int64 [n]
@@ -62,10 +62,10 @@ def _alternatives(found: CrossFitted, rows: OofRows) -> Iterator[tuple[str, str,
     for other in plan.rules:
         if other != rule:
             yield "rule", rule, other, _output(found.fits, rows, found, plan, blend, other)
-    changed = [
-        ("temperatures", "fitted", "none", replace(plan, temperatures=False, prior_power=False)),
-        ("prior power", "fitted", "none", replace(plan, prior_power=False)),
-    ]
+    plain = replace(plan, prior_power=False)
+    fits = finished_otherwise(found.fits, blend, rows, plain)
+    yield "prior power", "fitted", "none", _output(fits, rows, found, plain, blend, rule)
+    changed = [("temperatures", "fitted", "none", replace(plain, temperatures=False))]
     if any(len(member) > 1 for member in rows.members):
         changed.append(("views", "weighted", "the plain image alone", replace(plan, views="first")))
     for choice, kept, instead, other_plan in changed:

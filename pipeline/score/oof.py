@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
-from pipeline.score.chain import FittedBlend, Members, Plan, decide, fit_blends
+from pipeline.score.chain import FittedBlend, Members, Plan, decide, final_calibration, fit_blends
 from pipeline.score.decisions.kinds import fit_rule
 from pipeline.score.metrics import Metric
 
@@ -39,12 +39,14 @@ class OofRows:
 
 @dataclass(frozen=True)
 class FoldFits:
-    """Blends fitted without each fold: `blends[fold][name]` with the probs float32 of the rows outside it.
+    """Blends fitted without each fold: `blends[fold][name]` with the pool float32 of the rows outside it.
 
-    `probs[name]` float32 [n, C]: every row by the blend that did not see its fold.
+    `pooled[name]` and `probs[name]` float32 [n, C]: every row by the blend that did not see its fold, before
+    and after the blend's own temperature and prior power.
     """
 
     blends: Mapping[int, Mapping[str, tuple[FittedBlend, np.ndarray]]]
+    pooled: Mapping[str, np.ndarray]
     probs: Mapping[str, np.ndarray]
 
 
@@ -82,19 +84,33 @@ def scored_rows(
 def fit_folds(rows: OofRows, metric: Metric, plan: Plan, names: Sequence[str] = ()) -> FoldFits:
     """Fit the plan's blends, or those named, without each fold; apply them to it. Equal rows, equal fits."""
     names = names or plan.blends
-    probs = {name: np.empty((len(rows.targets), rows.n_classes), np.float32) for name in names}
+    shape = (len(rows.targets), rows.n_classes)
+    pooled, probs = ({name: np.empty(shape, np.float32) for name in names} for _ in range(2))
 
     def fit(fold: int) -> dict[str, tuple[FittedBlend, np.ndarray]]:
         fitted = fit_blends(rows.outside(fold), rows.targets[rows.fold_of != fold], metric, plan, names)
         blends = [blend for blend, _ in fitted.values()]
-        calibrated = blends[0].calibrated(rows.inside(fold))  # the same for all of them
+        inside, calibrated = rows.fold_of == fold, blends[0].calibrated(rows.inside(fold))  # all share these
         for blend in blends:
-            probs[blend.name][rows.fold_of == fold] = blend.pooled(calibrated)
+            pooled[blend.name][inside] = blend.pool(calibrated, blend.weights)
+            probs[blend.name][inside] = blend.finished(pooled[blend.name][inside])
         return fitted
 
     folds = np.unique(rows.fold_of).tolist()
     with ThreadPoolExecutor(FOLDS_AT_ONCE) as pool:
-        return FoldFits(dict(zip(folds, pool.map(fit, folds), strict=True)), probs)
+        return FoldFits(dict(zip(folds, pool.map(fit, folds), strict=True)), pooled, probs)
+
+
+def finished_otherwise(fits: FoldFits, name: str, rows: OofRows, plan: Plan) -> FoldFits:
+    """The fits of one blend, their last step (temperature and prior power) fitted as another plan has it."""
+    blends, probs = {}, np.empty_like(fits.probs[name])
+    for fold, fitted in fits.blends.items():
+        inside, (blend, own) = rows.fold_of == fold, fitted[name]
+        temperature, power = final_calibration(own, rows.targets[~inside], blend.shares, plan)
+        other = replace(blend, temperature=temperature, prior_power=power)
+        blends[fold] = {name: (other, own)}
+        probs[inside] = other.finished(fits.pooled[name][inside])
+    return FoldFits(blends, {name: fits.pooled[name]}, {name: probs})
 
 
 def rule_labels(
@@ -104,7 +120,8 @@ def rule_labels(
 
     def fit(fold: int) -> np.ndarray:
         inside, name = rows.fold_of == fold, blend_of[fold]
-        fitted = fit_rule(fits.blends[fold][name][1], metric, rows.targets[~inside], rule)
+        blend, pooled = fits.blends[fold][name]
+        fitted = fit_rule(blend.finished(pooled), metric, rows.targets[~inside], rule)
         return decide(fits.probs[name][inside], fitted, metric, plan.transductive)
 
     labels = np.empty(len(rows.targets), np.int64)
