@@ -162,7 +162,7 @@ class Ensemble:
         "blends to choose among, the simplest first; none = uniform, arithmetic, geometric (auc: and rank)",
     )
     rules: tuple[RuleName, ...] = doc(
-        (), "decision rules to choose among, the simplest first; none = what the metric asks for"
+        (), "decision rules to choose among, the preferred ones first; none = what the metric asks for"
     )
     pull: float = doc(50.0, "pseudo-counts that draw fitted weights to equal ones; 0 = none", ge=0)
     balanced: tuple[str, ...] = doc(

@@ -24,7 +24,7 @@ Members = Sequence[np.ndarray]  # each member's probs float32 [V, n, C], its own
 
 @dataclass(frozen=True)
 class Plan:
-    """How chains are built: `blends` and `rules` are what is chosen among, the simplest first.
+    """How chains are built: `blends` and `rules` are what is chosen among, the preferred ones first.
 
     `balanced` [M] tells which members were trained as if all classes were equally frequent (empty: none). The
     rule is solved on the very rows it is applied to where `transductive`. Views are "weighted" or only the
@@ -110,7 +110,7 @@ def plan_for(metric: Metric, blends: Sequence[str] = (), rules: Sequence[str] = 
 
     >>> from pipeline.score.metrics import METRICS
     >>> plan_for(METRICS["macro-f1"]).rules, plan_for(METRICS["log-loss"]).rules
-    (('argmax', 'macro-f1', 'logit-adjustment'), ('argmax',))
+    (('macro-f1', 'argmax', 'logit-adjustment'), ('argmax',))
     """
     if metric.needs == "probs":
         rules = ("argmax",)

@@ -1,4 +1,4 @@
-"""Choosing between candidates by cross-fitted outputs: the simplest of those that are not clearly worse."""
+"""Choosing between candidates by cross-fitted outputs: the preferred one that is not clearly worse."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -22,8 +22,8 @@ def choose(
 ) -> Name:
     """The first of `outputs` whose score is at most one paired standard error below the best one's.
 
-    outputs are what the metric needs, labels [n] or probs [n, C], by name, the simplest first (Breiman et al.
-    1984, the one-standard-error rule). groups [n]: rows of one group are drawn together.
+    outputs are what the metric needs, labels [n] or probs [n, C], by name, the preferred ones first (Breiman
+    et al. 1984, the one-standard-error rule). groups [n]: rows of one group are drawn together.
 
     >>> from pipeline.score.metrics import METRICS
     >>> plain = np.repeat([0, 1], [60, 40])
