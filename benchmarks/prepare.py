@@ -6,14 +6,13 @@ python -m benchmarks.prepare [FOLDER] --codec jpeg       the cache as JPEGs; def
 
 What is drawn stays in FOLDER and is used again. Every step is a process of its own on the same cores; the
 floor is to read, hash and decode the same files and nothing else, the files being in the system's cache as
-far as it holds them. Memory is what all processes of a step hold of their own at one time (RssAnon): pages of
-mapped shards are the system's.
+far as it holds them. Memory is what all processes of a step hold at one time, each of its own (RssAnon) and
+together (RssShmem); pages of mapped shards are the system's.
 """
 
 import argparse
 import hashlib
 import io
-import json
 import multiprocessing
 import os
 import statistics
@@ -38,6 +37,7 @@ TITLES = {
     "floor": "floor: read, sha256, Pillow's decoding",
     "prepare": "prepare, all of it",
     "grouping": "of that, grouping (done again alone)",
+    "grouping anew": "grouping that reads all pictures from the cache",
     "folds": "folds",
     "up to date": "prepare again: up to date",
     "one file changed": "prepare again: one file changed",
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--codec", choices=["auto", "raw", "jpeg"], default="auto")
     parser.add_argument("--rounds", type=int, default=1, help="times that every step is timed")
-    parser.add_argument("--step", choices=["floor", "grouping"], help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=["floor", "grouping", "grouping-anew"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     folder = (options.folder or Path(tempfile.mkdtemp())).absolute()
     root = folder / f"ip102-{options.images}"
@@ -124,8 +124,9 @@ def measure(root: Path, options: argparse.Namespace) -> dict[str, dict[str, floa
     found = {"floor": timed(["benchmarks.prepare", *own, "--step", "floor"])}
     writer.remove(root.with_name(f"{root.name}-out"))
     found["prepare"] = timed(["pipeline.prepare", *stage])
-    grouping = ["benchmarks.prepare", *own, "--codec", options.codec, "--step", "grouping"]
-    found["grouping"] = timed(grouping)
+    for name in ("grouping", "grouping anew"):
+        step = ["--codec", options.codec, "--step", name.replace(" ", "-")]
+        found[name] = timed(["benchmarks.prepare", *own, *step])
     found["folds"] = timed(["pipeline.folds", *stage])
     found["up to date"] = timed(["pipeline.prepare", *stage])
     one, other = files_of(root)[:2]
@@ -144,8 +145,10 @@ def timed(module: Sequence[str]) -> dict[str, float]:
     command = [sys.executable, "-m", *module]
     with subprocess.Popen(command, env=environment()) as process:
         while process.poll() is None:
-            held = [megabytes(pid) for pid in tree(process.pid)]
-            total, largest = max(total, sum(held)), max(largest, *held, 0.0)
+            pids = tree(process.pid)
+            held = [megabytes(pid, "RssAnon") for pid in pids]
+            shared = max((megabytes(pid, "RssShmem") for pid in pids), default=0.0)
+            total, largest = max(total, sum(held) + shared), max(largest, *held, 0.0)
             time.sleep(SAMPLE_SECONDS)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
@@ -165,13 +168,13 @@ def tree(pid: int) -> list[int]:
     return [pid, *(other for child in children for other in tree(int(child)))]
 
 
-def megabytes(pid: int) -> float:
-    """Return the memory that a process holds of its own (RssAnon), 0 where it has ended."""
+def megabytes(pid: int, kind: str) -> float:
+    """Return what a process holds of its own (RssAnon) or with others (RssShmem), 0 where it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) / 1000 for line in lines if line.startswith("RssAnon:")), 0.0)
+    return next((int(line.split()[1]) / 1000 for line in lines if line.startswith(kind + ":")), 0.0)
 
 
 def files_of(root: Path) -> list[Path]:
@@ -215,20 +218,28 @@ def run_grouping(root: Path, options: argparse.Namespace) -> None:
     from pipeline.dataset.cache import cache_of
     from pipeline.dataset.survey import read_audit
     from pipeline.dataset.twins import grouping
+    from pipeline.dataset.twins.album import open_album
 
-    known = configured(root, options)
-    folder = paths.cache(known)
-    audit, digests = (
-        read_audit(folder),
-        json.loads((folder / "manifest.json").read_bytes())["facts"]["shards"],
-    )
-    if audit is None:
+    folder = paths.cache(configured(root, options))
+    audit, found = read_audit(folder), manifest.read(folder / "manifest.json")
+    if audit is None or found is None:
         raise SystemExit(f"{folder} holds no images.parquet")
     audit = audit.drop(columns=list(grouping.COLUMNS))
-    grouping.with_groups(audit, cache_of(folder, audit, digests), None, options.cores)
+    images = cache_of(folder, audit, found["facts"]["shards"])
+    cached = {
+        name.removeprefix("cache."): value for name, value in found["config"].items() if "cache." in name
+    }
+    album = open_album(folder / "pictures.npz", {**cached, "groups": grouping.VERSION})
+    grouping.with_groups(
+        audit, images, None, options.cores, None, None if options.step == "grouping-anew" else album
+    )
 
 
-STEPS: dict[str, Callable[[Path, argparse.Namespace], None]] = {"floor": run_floor, "grouping": run_grouping}
+STEPS: dict[str, Callable[[Path, argparse.Namespace], None]] = {
+    "floor": run_floor,
+    "grouping": run_grouping,
+    "grouping-anew": run_grouping,
+}
 
 
 if __name__ == "__main__":

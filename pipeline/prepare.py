@@ -87,11 +87,12 @@ def _warn_of_missing(now: "Survey") -> None:
 
 def _publish(config: Config, now: "Survey", verify: bool, started: float) -> None:
     from pipeline.dataset import audit_table, cache, shards, survey
-    from pipeline.dataset.twins import grouping
+    from pipeline.dataset.twins import album, grouping
 
     now = shards.decide_codec(now)
     before, known = survey.read_audit(now.folder), manifest.read(paths.cache_manifest(config))
-    filled = shards.fill_shards(now, config.cache.workers, verify)
+    pictures = album.open_album(now.folder / "pictures.npz", {**now.parameters, "groups": grouping.VERSION})
+    filled = shards.fill_shards(now, config.cache.workers, verify, pictures)
     audit = audit_table.audit_table(now, filled)
     if verify and before is not None:
         _warn_of_changed(survey.changed_unseen(before, audit))
@@ -102,7 +103,10 @@ def _publish(config: Config, now: "Survey", verify: bool, started: float) -> Non
     same = known is not None and known["config"].get("groups") == grouping.VERSION
     images = cache.cache_of(now.folder, audit, [shard.digest for shard in filled])
     with _progress() as show:
-        audit = grouping.with_groups(audit, images, before if same else None, config.cache.workers, show)
+        audit = grouping.with_groups(
+            audit, images, before if same else None, config.cache.workers, show, pictures
+        )
+    pictures.keep()
     _publish_if_new(table_path, _parquet(audit))
     facts = audit_table.facts_of(now, audit, filled)
     expected = survey.expected(config, now, STAGE, VERSION)

@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.dataset.cache import Record, shrink
 from pipeline.dataset.layouts.image_files import Roots
+from pipeline.dataset.parcels import Parcel, new_slots, pack, slot_of, unpack
 from pipeline.dataset.reader import ImageError, encode_cached, read_bytes, read_image
 from pipeline.dataset.twins.phash import perceptual_hash
 from pipeline.errors import ResourceError
@@ -24,6 +25,7 @@ from pipeline.errors import ResourceError
 T = TypeVar("T")
 CHUNK_IMAGES = 16
 CHUNKS_AHEAD = 4  # chunks a process that are read before their turn; more would only hold memory
+_shared: dict[str, Any] = {}  # of a pool's process: where its results go
 POOL_SECONDS = 3.0  # work that is left before other processes are started, which takes about half of it
 
 
@@ -83,17 +85,25 @@ def _left(spent: float, done: int, total: int) -> float:
 
 
 def _in_pool(work: Callable[[str], T], paths: Sequence[str], workers: int) -> Generator[T]:
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
-    waiting: deque[tuple[Sequence[str], Future[list[T]]]] = deque()
+    context, ahead = multiprocessing.get_context("spawn"), workers * CHUNKS_AHEAD
+    slots = new_slots(ahead + 1, context)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (slots,))
+    waiting: deque[tuple[Sequence[str], int, Future[Parcel]]] = deque()
+
+    def oldest() -> list[T]:
+        _, slot, future = waiting[0]
+        results: list[T] = unpack(future.result(), slot_of(slots, slot))
+        return results
+
     try:
         for i in range(0, len(paths), CHUNK_IMAGES):
-            chunk = paths[i : i + CHUNK_IMAGES]
-            waiting.append((chunk, pool.submit(_work_chunk, work, chunk)))
-            if len(waiting) > workers * CHUNKS_AHEAD:
-                yield from waiting[0][1].result()
+            chunk, slot = paths[i : i + CHUNK_IMAGES], i // CHUNK_IMAGES % (ahead + 1)
+            waiting.append((chunk, slot, pool.submit(_work_chunk, work, chunk, slot)))
+            if len(waiting) > ahead:
+                yield from oldest()
                 waiting.popleft()
         while waiting:
-            yield from waiting[0][1].result()
+            yield from oldest()
             waiting.popleft()
     except BrokenProcessPool as error:
         first, last = (waiting[0][0][0], waiting[0][0][-1]) if waiting else (paths[0], paths[-1])
@@ -109,11 +119,12 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _work_chunk(work: Callable[[str], T], chunk: Sequence[str]) -> list[T]:
-    return [work(path) for path in chunk]
+def _work_chunk(work: Callable[[str], T], chunk: Sequence[str], slot: int) -> Parcel:
+    return pack([work(path) for path in chunk], slot_of(_shared["slots"], slot))
 
 
-def _start_worker() -> None:
+def _start_worker(slots: Any) -> None:
+    _shared["slots"] = slots
     # Ctrl-C reaches every process of a terminal; only the first one may answer. A kill -9 of that one reaches
     # nobody else, and a pool's process would wait for ever.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -9,8 +9,10 @@ readers use.
 import hashlib
 import json
 import mmap
+import os
 import struct
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +33,7 @@ LONGEST = 2  # long side / short side of a cached image
 TRAILER = struct.Struct("<Q32s8s")
 MAGIC = b"shard\0v1"
 PIECE_BYTES = 1 << 22
+SYNCED_BYTES = 1 << 26  # of a shard that go to the disk while the next ones are made, not all at its end
 
 
 class Record(NamedTuple):
@@ -157,8 +160,8 @@ def write_shard(
     A picture is uint8 [H, W, 3], which decides the cached sizes; a JPEG, uint8 [n], of the sizes that its
     record says; or None for an image that can't be used.
     """
-    sha256, offset, records = hashlib.sha256(), 0, []
-    with writer.publish_stream(path) as stream:
+    sha256, offset, records, syncs = hashlib.sha256(), 0, [], list[Future[None]]()
+    with writer.publish_stream(path) as stream, ThreadPoolExecutor(1) as pool:
         for record, picture in images:
             if picture is None:
                 records.append(record._replace(offset=0, cached_height=0, cached_width=0, length=0))
@@ -171,10 +174,14 @@ def write_shard(
             sha256.update(content)
             stream.write(content)
             offset += len(content)
+            if offset // SYNCED_BYTES > len(syncs):
+                syncs.append(pool.submit(os.fsync, stream.fileno()))
         footer = json.dumps({"parameters": dict(parameters), "images": records}, sort_keys=True).encode()
         sha256.update(footer)
         stream.write(footer)
         stream.write(TRAILER.pack(len(footer), sha256.digest(), MAGIC))
+        for sync in syncs:
+            sync.result()
     return Shard(dict(parameters), records, sha256.hexdigest())
 
 

@@ -224,7 +224,7 @@ def _rgb(image: PillowImage) -> tuple[np.ndarray, list[str]]:
         return _over_white(rgba), ["alpha over white"] if rgba[:, :, 3].min() < 255 else []
     if mode != "RGB":  # Pillow copies the picture even where nothing is converted
         image = image.convert("RGB")
-    return np.array(image), [mode] if mode == "CMYK" else []
+    return np.asarray(image), [mode] if mode == "CMYK" else []
 
 
 def _over_white(rgba: np.ndarray) -> np.ndarray:

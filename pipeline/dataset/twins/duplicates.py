@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.dataset.twins.album import Album
 from pipeline.dataset.twins.near_duplicates import Progress, labels, near_pairs
 from pipeline.dataset.twins.phash import grey32, hash_of_grey, perceptual_hash, turned_hashes
 
@@ -40,21 +41,23 @@ def find_groups(
     *,
     workers: int = 0,
     progress: Progress | None = None,
+    album: Album | None = None,
 ) -> Groups:
     """Group images by bytes, by the user's groups ("" is none), and by picture.
 
     phashes uint64 [n] come from `perceptual_hash`; read_grey32(row) gives an image's `grey32`, and is asked
-    once for each file by `workers` threads (0: one a core), which change no result. progress(share done,
-    text) is called as it goes. Raises Interrupted at a signal.
+    once for each file that isn't in the album, by `workers` threads (0: one a core), which change no result.
+    The album then holds the pictures of these files. progress(share done, text) is called as it goes. Raises
+    Interrupted at a signal.
     """
     n = len(sha256s)
     by_bytes = _first_with_equal(sha256s)
     by_user = _first_with_equal(user_groups)
     copies, users = (np.stack([np.arange(n), first], 1) for first in (by_bytes, by_user))
     files = np.unique(by_bytes)
-    found = near_pairs(
-        np.asarray(phashes, np.uint64)[files], lambda row: read_grey32(int(files[row])), workers, progress
-    )
+    hashes = np.asarray(phashes, np.uint64)[files]
+    known = album.arrange([sha256s[row] for row in files]) if album else None
+    found = near_pairs(hashes, lambda row: read_grey32(int(files[row])), workers, progress, known)
     near, too_large = _without_large(files[found], components(n, np.concatenate([copies, users])))
     picture_of = components(n, np.concatenate([copies, near]))
     group_of = components(n, np.concatenate([copies, users, near]))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.dataset.cache import Cache
 from pipeline.dataset.twins import duplicates
+from pipeline.dataset.twins.album import Album
 
 VERSION = 2  # of hashes, thresholds and columns: another one groups again
 COLUMNS = ("picture", "in_group", "crowd")
@@ -23,13 +24,14 @@ def with_groups(
     before: pd.DataFrame | None,
     workers: int = 0,
     progress: Callable[[float, str], None] | None = None,
+    album: Album | None = None,
 ) -> pd.DataFrame:
     """Return the audit table with COLUMNS, int64, −1 for images that can't be used and for no crowd.
 
     `images` holds the usable rows of `audit`. The numbers depend on ids, not on the order of rows. Where
-    `before`, an earlier table of this VERSION, has the same images, its columns are taken over. Pictures are
-    compared by `workers` threads (0: one a core); progress(share done, text) is called as it goes. Raises
-    Interrupted at a signal.
+    `before`, an earlier table of this VERSION, has the same images, its columns are taken over. Pictures that
+    aren't in the album are read, and put there. They are compared by `workers` threads (0: one a core);
+    progress(share done, text) is called as it goes. Raises Interrupted at a signal.
     """
     kept = _kept(audit, before)
     if kept is not None:
@@ -43,6 +45,7 @@ def with_groups(
         lambda row: duplicates.grey32(images.pixels(int(place[row]))),
         workers=workers,
         progress=progress,
+        album=album,
     )
     crowd = np.full(len(table), -1, np.int64)
     for number, rows in enumerate(found.too_large):

@@ -40,18 +40,21 @@ def near_pairs(
     read_grey32: Callable[[int], np.ndarray],
     workers: int = 0,
     progress: Progress | None = None,
+    known: tuple[Pictures, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Return pairs of images that show one picture, enough to connect them: int64 [m, 2].
 
     hashes uint64 [n]; read_grey32(row) gives an image's `grey32` and is called once for each, by `workers`
-    threads (0: one a core). Needs 1.4 KB an image and, where most are alike, up to 3 KB more, and 0.2 GB a
-    thread. The sets that the pairs connect don't depend on the threads. Raises Interrupted at a signal.
+    threads (0: one a core), unless its picture is one of those that are known: n pictures and the rows of
+    these that are not, which are put there. Needs 1.4 KB an image and, where most are alike, up to 3 KB more,
+    and 0.2 GB a thread. The sets that the pairs connect don't depend on the threads. Raises Interrupted at a
+    signal.
     """
     n, workers = len(hashes), workers or _cores()
     tell = progress or (lambda _share, _text: None)
     with ThreadPoolExecutor(workers) as pool:
-        pictures = no_pictures(n)
-        for share, _ in _in_order(pool, _reading(pictures, read_grey32), workers):
+        pictures, unread = known or (no_pictures(n), np.arange(n))
+        for share, _ in _in_order(pool, _reading(pictures, unread, read_grey32), workers):
             tell(0.2 * share, f"duplicates: {n:,} pictures read")
         equal, searched, further = _settled(hashes, pictures)
         found = [NONE]
@@ -72,15 +75,14 @@ def labels(n: int, pairs: np.ndarray) -> np.ndarray:
 
 
 def _reading(
-    pictures: Pictures, read_grey32: Callable[[int], np.ndarray]
+    pictures: Pictures, rows: np.ndarray, read_grey32: Callable[[int], np.ndarray]
 ) -> Iterator[tuple[float, Callable[[], None]]]:
-    def read(first: int, last: int) -> None:
-        pictures.put(first, [read_grey32(row) for row in range(first, last)])
+    def read(some: np.ndarray) -> None:
+        pictures.put(some, [read_grey32(row) for row in some.tolist()])
 
-    n = len(pictures.grey)
-    for first in range(0, n, CHUNK_ROWS):
-        last = min(first + CHUNK_ROWS, n)
-        yield last / n, partial(read, first, last)
+    for first in range(0, len(rows), CHUNK_ROWS):
+        some = rows[first : first + CHUNK_ROWS]
+        yield (first + len(some)) / len(rows), partial(read, some)
 
 
 def _settled(hashes: np.ndarray, pictures: Pictures) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

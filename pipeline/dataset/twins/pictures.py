@@ -32,9 +32,9 @@ class Pictures:
     middle: np.ndarray
     name: np.ndarray
 
-    def put(self, row: int, greys: Sequence[np.ndarray]) -> None:
-        """Set the pictures from `row` on to some `grey32` ones; threads may set different rows."""
-        rows, read = slice(row, row + len(greys)), np.stack(greys).astype(np.float32)
+    def put(self, rows: slice | np.ndarray, greys: Sequence[np.ndarray]) -> None:
+        """Set the pictures of some rows to `grey32` ones; threads may set different rows."""
+        read = np.stack(greys).astype(np.float32)
         smoothed = smooth(read)
         low, high = smoothed.min((1, 2)), smoothed.max((1, 2))
         span = np.maximum(high - low, 1e-6)
