@@ -1,9 +1,10 @@
 """Prepare: look at every image once, list what is wrong with it, and keep its pixels ready for training.
 
 Finds the layout of the data folder by itself, reads each file whole, and writes data/NAME/.cache:
-images.parquet, a table with a row for each image, and shards of decoded pixels, as large as the members need
-them. Run again, it looks only at files whose size, time or inode changed. Files that can't be used are named
-with their reasons, all at once, and stop it, unless data.unreadable=skip leaves them out.
+images.parquet, a table with a row for each image, shards of decoded pixels, as large as the members need
+them, and, of many images, pictures.npz, by which duplicates are found sooner the next time. Run again, it
+looks only at files whose size, time or inode changed. Files that can't be used are named with their reasons,
+all at once, and stop it, unless data.unreadable=skip leaves them out.
 """
 
 import argparse

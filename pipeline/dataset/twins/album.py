@@ -51,13 +51,17 @@ class Album:
         """
         self._end_block()
         place = np.array([self.place.get(sha256, -1) for sha256 in sha256s], np.int64)
-        known, arranged = place >= 0, no_pictures(len(place))
-        if known.any():
+        arranged, order, begin = no_pictures(len(place)), np.argsort(place), 0
+        while self.blocks:  # one at a time, so that little is held twice
+            block = self.blocks.pop(0)
+            first, last = np.searchsorted(place, (begin, begin + len(block.span)), sorter=order)
+            rows = order[first:last]
             for name, array in vars(arranged).items():
-                array[known] = np.concatenate([vars(block)[name] for block in self.blocks])[place[known]]
+                array[rows] = vars(block)[name][place[rows] - begin]
+            begin += len(block.span)
         self.changed |= list(self.place) != list(sha256s)
         self.blocks, self.place = [arranged], {sha256: row for row, sha256 in enumerate(sha256s)}
-        return arranged, np.flatnonzero(~known)
+        return arranged, np.flatnonzero(place < 0)
 
     def keep(self) -> None:
         """Publish what is arranged, if it is not what was kept; equal pictures give equal bytes."""
