@@ -142,22 +142,38 @@ def test_paired_difference_of_a_loss_is_positive_for_the_lower_one():
     assert paired_difference(targets, good, good, LOG_LOSS, 2).standard_error == 0.0
 
 
-def test_new_scores_fall_into_the_expected_range():
-    chances, draw, inside = long_tailed_truth(12), np.random.default_rng(6), 0
-    for trial in range(200):
-        seen = rows_of(draw.multinomial(400, chances.ravel()).reshape(12, 12))
-        new = rows_of(draw.multinomial(250, chances.ravel()).reshape(12, 12))
-        error = interval(*seen, MACRO_F1, 12, resamples=100, seed=trial).standard_error
-        found = expected_on(250, MACRO_F1.function(*seen, 12), error, n=400)
-        inside += found.low <= MACRO_F1.function(*new, 12) <= found.high
-    assert 0.90 <= inside / 200 <= 0.99
+def test_scores_of_new_models_fall_into_the_expected_range():
+    """Means of 20-dimensional classes, of 48 rows each time: rows drawn again don't show how unsteady they are."""
+    draw, inside, by_rows_alone = np.random.default_rng(6), 0, 0
+    for _ in range(600):
+        (x, y), (new_x, new_y) = gaussian_classes(60, draw), gaussian_classes(400, draw)
+        parts = [np.arange(60) % 5 != fold for fold in range(5)]
+        hits = np.concatenate([nearest_mean(x[part], y[part], x[~part]) == y[~part] for part in parts])
+        score, error = float(hits.mean()), float(hits.std() / 60**0.5)
+        new_score = float((nearest_mean(x[parts[0]], y[parts[0]], new_x) == new_y).mean())
+        found = expected_on(400, score, error, n=60, folds=5)
+        inside += found.low <= new_score <= found.high
+        by_rows_alone += abs(new_score - score) <= 1.96 * error * (1 + 60 / 400) ** 0.5
+    assert by_rows_alone / 600 < 0.94
+    assert 0.95 <= inside / 600 <= 0.995
+
+
+def gaussian_classes(n: int, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    labels = draw.integers(0, 2, n)
+    return draw.normal(size=(n, 20)) + np.where(labels, 0.224, -0.224)[:, None], labels
+
+
+def nearest_mean(x: np.ndarray, labels: np.ndarray, new: np.ndarray) -> np.ndarray:
+    no, yes = x[labels == 0].mean(0), x[labels == 1].mean(0)
+    return ((new - (no + yes) / 2) @ (yes - no) > 0).astype(int)
 
 
 def test_the_expected_range_by_hand():
-    found = expected_on(100, 0.6, 0.02, n=300, level=0.95)
-    assert found.standard_error == pytest.approx(0.04)
-    assert (found.low, found.high) == pytest.approx((0.6 - 1.959964 * 0.04, 0.6 + 1.959964 * 0.04))
-    assert expected_on(4, 0.99, 0.02, n=300).high == 1.0
+    found = expected_on(100, 0.6, 0.02, n=300, folds=2, level=0.95)
+    total = 0.02 * 6**0.5  # its own 1, the training's 2/1, the new rows' 300/100
+    assert found.standard_error == pytest.approx(total)
+    assert (found.low, found.high) == pytest.approx((0.6 - 1.959964 * total, 0.6 + 1.959964 * total))
+    assert expected_on(4, 0.99, 0.02, n=300, folds=5).high == 1.0
 
 
 def test_no_rows_have_no_interval():
@@ -165,4 +181,6 @@ def test_no_rows_have_no_interval():
     with pytest.raises(ValueError, match="no rows"):
         interval(nothing, nothing, MACRO_F1, 3)
     with pytest.raises(ValueError, match="m = 0, n = 10"):
-        expected_on(0, 0.5, 0.1, n=10)
+        expected_on(0, 0.5, 0.1, n=10, folds=5)
+    with pytest.raises(ValueError, match="1 folds"):
+        expected_on(10, 0.5, 0.1, n=10, folds=1)

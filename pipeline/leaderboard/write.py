@@ -43,9 +43,8 @@ def write_submission(
     path = paths.submission(config, manifest.bytes_digest(data))
     writer.publish_bytes(path, data)
     metric = find_metric(config.data.metric)
-    expected = expected_on(
-        len(form.ids), scores["cross_fitted"], scores["standard_error"], scores["n"], bounds=metric.bounds
-    )
+    crossed = (scores["cross_fitted"], scores["standard_error"], scores["n"], scores["folds"])
+    expected = expected_on(len(form.ids), *crossed, bounds=metric.bounds)
     added: dict[str, Any] = {
         "submission": str(path),
         "expected": {"rows": len(form.ids), "low": expected.low, "high": expected.high},

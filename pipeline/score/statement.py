@@ -34,6 +34,7 @@ def scores(
         "standard_error": found.standard_error,
         "n": found.n,
         "groups": found.groups,
+        "folds": len(found.fits.blends),
         "classes_without_support": [classes[i] for i in found.classes_without_support],
         "members": {
             name: {"oof": score, "weight": weight, "kind": kind} for (name, kind), score, weight in numbers
