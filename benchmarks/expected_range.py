@@ -129,9 +129,7 @@ def measure(drawn: Drawn, networks: list[torch.nn.Module], seed: int) -> dict[st
     found = cross_fitted(rows, METRIC)
     _, labels = found.chain.apply([bag[None] for _, bag in predicted])
     true_score = METRIC.function(drawn.labels[test], labels, CLASSES)
-    span = expected_on(
-        len(test), found.score, found.standard_error, found.n, FOLDS, bounds=METRIC.bounds
-    )
+    span = expected_on(len(test), found.score, found.standard_error, found.n, FOLDS, bounds=METRIC.bounds)
     return {
         "seed": seed,
         "n": found.n,

@@ -143,7 +143,7 @@ def test_paired_difference_of_a_loss_is_positive_for_the_lower_one():
 
 
 def test_scores_of_new_models_fall_into_the_expected_range():
-    """Means of 20-dimensional classes, of 48 rows each time: rows drawn again don't show how unsteady they are."""
+    """Two classes in 20 dimensions, means of 48 rows: rows drawn again don't show how unsteady these are."""
     draw, inside, by_rows_alone = np.random.default_rng(6), 0, 0
     for _ in range(600):
         (x, y), (new_x, new_y) = gaussian_classes(60, draw), gaussian_classes(400, draw)

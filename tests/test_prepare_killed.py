@@ -102,9 +102,10 @@ def test_other_processes_give_the_same_bytes(root, monkeypatch):
     alone = list(audit.each_image(work, paths_of, 1))
     monkeypatch.setattr(audit, "POOL_SECONDS", 0.0)
     shared = list(audit.each_image(work, paths_of, 2))
-    assert [record for record, _ in shared] == [record for record, _ in alone]
-    for (_, pixels), (_, golden) in zip(shared, alone, strict=True):
-        np.testing.assert_array_equal(pixels, golden)
+    assert [record for record, _, _ in shared] == [record for record, _, _ in alone]
+    for (_, *pictures), (_, *golden) in zip(shared, alone, strict=True):
+        for picture, wanted in zip(pictures, golden, strict=True):
+            np.testing.assert_array_equal(picture, wanted)
     assert config.cache.workers == 1
 
 

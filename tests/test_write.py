@@ -22,6 +22,7 @@ SCORES = {
     "cross_fitted": 0.8,
     "standard_error": 0.05,
     "n": 30,
+    "folds": 5,
     "members": {"m": {"weight": 1.0}},
 }
 

@@ -18,20 +18,22 @@ import numpy as np
 from pipeline.dataset.cache import Record, shrink
 from pipeline.dataset.layouts.image_files import Roots
 from pipeline.dataset.parcels import Parcel, new_slots, pack, slot_of, unpack
-from pipeline.dataset.reader import ImageError, encode_cached, read_bytes, read_image
-from pipeline.dataset.twins.phash import perceptual_hash
+from pipeline.dataset.reader import ImageError, decode_cached, encode_cached, read_bytes, read_image
+from pipeline.dataset.twins.phash import grey32, hash_of_grey
 from pipeline.errors import ResourceError
 
 T = TypeVar("T")
+Looked = tuple[Record, np.ndarray | None, np.ndarray | None]
 CHUNK_IMAGES = 16
 CHUNKS_AHEAD = 4  # chunks a process that are read before their turn; more would only hold memory
 _shared: dict[str, Any] = {}  # of a pool's process: where its results go
 POOL_SECONDS = 3.0  # work that is left before other processes are started, which takes about half of it
 
 
-def look(roots: Roots, parameters: Mapping[str, Any], path: str) -> tuple[Record, np.ndarray | None]:
-    """Read one image whole: its record, and its picture as `cache.write_shard` takes it (None: a bad file).
+def look(roots: Roots, parameters: Mapping[str, Any], path: str) -> Looked:
+    """Read one image whole: its record, its picture as `cache.write_shard` takes it, what grouping sees.
 
+    That is the `grey32` of the picture as it is cached, and so is the hash. A bad file has None for both.
     `path` is that of the table, to be found by `roots`; `parameters` are the survey's.
     """
     sha256, record = "", Record(path, "", 0, 0, 0, "", "", 0, 0, 0)
@@ -41,17 +43,17 @@ def look(roots: Roots, parameters: Mapping[str, Any], path: str) -> tuple[Record
         sha256 = hashlib.sha256(data).hexdigest()
         image = read_image(data, parameters["max_pixels"], name)
     except ImageError as error:
-        return record._replace(sha256=sha256, problem=str(error)), None
+        return record._replace(sha256=sha256, problem=str(error)), None, None
     height, width = image.pixels.shape[:2]
-    found = record._replace(
-        sha256=sha256, width=width, height=height, phash=perceptual_hash(image.pixels), note=image.note
-    )
-    picture = shrink(image.pixels, parameters["short_side"])
-    if parameters["codec"] == "raw":
-        return found, picture
-    height, width = picture.shape[:2]
-    encoded = encode_cached(picture)
-    return found._replace(cached_height=height, cached_width=width, length=len(encoded)), encoded
+    found = record._replace(sha256=sha256, width=width, height=height, note=image.note)
+    picture = pixels = shrink(image.pixels, parameters["short_side"])
+    if parameters["codec"] != "raw":
+        height, width = pixels.shape[:2]
+        picture = encode_cached(pixels)
+        pixels = decode_cached(picture, height, width)
+        found = found._replace(cached_height=height, cached_width=width, length=len(picture))
+    grey = grey32(pixels)
+    return found._replace(phash=hash_of_grey(grey)), picture, grey
 
 
 def hash_file(roots: Roots, path: str) -> str:

@@ -4,28 +4,24 @@ import contextlib
 import functools
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from pipeline import interrupt, terminal
 from pipeline.artifacts import writer
 from pipeline.dataset import cache
-from pipeline.dataset.audit import each_image, hash_file, look
+from pipeline.dataset.audit import Looked, each_image, hash_file, look
 from pipeline.dataset.cache import SHARD_IMAGES, Record, Shard
-from pipeline.dataset.layouts.image_files import Roots
-from pipeline.dataset.reader import decode_cached
 from pipeline.dataset.survey import Survey, known_hashes
 from pipeline.dataset.twins.album import Album
-from pipeline.dataset.twins.phash import grey32
 from pipeline.errors import Interrupted
 
 T = TypeVar("T")
 Found = tuple[Record, np.ndarray | None]
-Looked = tuple[Record, np.ndarray | None, np.ndarray | None]  # and the picture's grey32
 SAMPLED, MANY = 32, 1000  # for many images the cache's size is estimated from a sample of them
 
 
@@ -56,7 +52,7 @@ def fill_shards(now: Survey, workers: int, verify: bool, album: Album) -> list[S
     seen = [place for rows in written for row in rows if (place := places[row]) is not None]
     if written:
         _require_space(now, seen, unseen)
-    work = functools.partial(_look, now.table.roots, now.parameters)
+    work = functools.partial(look, now.table.roots, now.parameters)
     with _in_turn(work, unseen, workers, "read") as looked:
         fresh, maps = _noted(looked, album), dict[int, np.ndarray]()
         for number, rows in enumerate(ranges):
@@ -129,16 +125,6 @@ def _reusable(now: Survey, old: dict[int, Shard], workers: int, verify: bool) ->
         place if place and (place.shard < 0 or place.record.sha256 == sha256 != "") else None
         for place, sha256 in zip(places, hashes, strict=True)
     ]
-
-
-def _look(roots: Roots, parameters: Mapping[str, Any], path: str) -> Looked:
-    """Read one image whole, as `look`, and its cached picture as grouping will see it."""
-    record, picture = look(roots, parameters, path)
-    if picture is None:
-        return record, None, None
-    jpeg = picture.ndim == 1
-    pixels = decode_cached(picture, record.cached_height, record.cached_width) if jpeg else picture
-    return record, picture, grey32(pixels)
 
 
 def _noted(looked: Iterator[Looked], album: Album) -> Iterator[Found]:
