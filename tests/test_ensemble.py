@@ -14,8 +14,8 @@ from pipeline.errors import DataError
 from pipeline.score.metrics import find_metric
 from tests import tiny
 
-ISSUED = {"metric", "cross_fitted", "in_sample", "optimism", "interval", "standard_error", "n", "groups", "folds",
-          "classes_without_support", "members", "rule", "folds_digest", "all_metrics"}  # fmt: skip
+ISSUED = {"metric", "cross_fitted", "in_sample", "optimism", "interval", "standard_error", "n", "groups",
+          "folds", "classes_without_support", "members", "rule", "folds_digest", "all_metrics"}  # fmt: skip
 RESULTS = ("oof.npz", "test.npz", "weights.json", "scores.json")
 
 

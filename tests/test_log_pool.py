@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.score.blends import log_pool
 from pipeline.score.blends.log_pool import fit_log_weights, maximise_log_likelihood
 from pipeline.score.blends.pools import pool_geometric
 from pipeline.score.calibrate import apply_temperature, fit_temperature, softmax
@@ -34,6 +35,14 @@ def test_their_sum_is_left_to_the_temperature():
     weights = fit_log_weights(probs, targets, pull=0.0)
     assert np.abs(weights - TRUE_WEIGHTS).sum() < 6 / np.sqrt(len(targets))
     assert fit_temperature(pool_geometric(probs, weights), targets) == pytest.approx(0.5, abs=0.02)
+
+
+def test_where_a_fit_starts_makes_no_difference(monkeypatch):
+    probs, targets = drawn_members(4, n=9_000)
+    order = np.argsort(targets, kind="stable")
+    quick = fit_log_weights(probs[:, order], targets[order])
+    monkeypatch.setattr(log_pool, "MANY_ROWS", 10**9)
+    assert quick == pytest.approx(fit_log_weights(probs[:, order], targets[order]), abs=2e-3)
 
 
 def test_the_optimum_satisfies_the_kkt_conditions():

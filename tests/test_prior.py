@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from pipeline.score.calibrate import softmax
 from pipeline.score.crossfit import cross_fitted
@@ -39,6 +40,32 @@ def test_no_other_numbers_have_less_log_loss():
 
     near = [(temperature * f, power + s) for f in (0.95, 1.0, 1.05) for s in (-0.05, 0.0, 0.05)]
     assert loss(temperature, power) <= min(loss(*one) for one in near) + 1e-7
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scipy_finds_no_better_numbers(seed):
+    probs, targets = calibrated(seed, 9_000)
+    order = np.argsort(targets, kind="stable")  # every eighth row is then what the fit starts with
+    spoilt, targets = lean(probs, 0.4 + 0.6 * seed, SHARES, 0.9)[order], targets[order]
+
+    def loss(numbers):
+        return METRICS["log-loss"].function(targets, lean(spoilt, 1 / numbers[0], SHARES, numbers[1]), 8)
+
+    golden = minimize(loss, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-10})
+    temperature, power = fit_leaning(spoilt, targets, SHARES)
+    assert loss((1 / temperature, power)) <= golden.fun + 1e-7
+    assert (1 / temperature, power) == pytest.approx(golden.x, abs=1e-3)
+
+
+@pytest.mark.parametrize(("sharper", "power"), [(1e-3, 0.0), (50.0, 0.0), (1.0, 5.0), (1.0, -5.0)])
+def test_the_numbers_stay_within_their_bounds(sharper, power):
+    probs, targets = calibrated(4, 2_000)
+    temperature, found = fit_leaning(lean(probs, 1 / sharper, SHARES, power), targets, SHARES)
+    assert 0.05 <= temperature <= 20.0
+    assert -2.0 <= found <= 2.0
+    if power:
+        assert found == pytest.approx(-np.sign(power) * 2.0)
+    assert fit_leaning(np.full((50, 8), 1 / 8), targets[:50], np.full(8, 1 / 8))[1] == pytest.approx(0.0)
 
 
 def test_a_balanced_training_is_a_power_of_one():

@@ -20,7 +20,7 @@ def pool_arithmetic(probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     pooled = np.zeros(np.shape(probs)[1:])
     for weight, member in zip(weights, probs, strict=True):
         if weight:
-            pooled += weight * member
+            pooled += float(weight) * member
     return pooled / pooled.sum(-1, keepdims=True)
 
 
@@ -33,7 +33,7 @@ def pool_geometric(probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     logits = np.zeros(np.shape(probs)[1:])
     for weight, member in zip(weights, probs, strict=True):
         if weight:
-            logits += weight * np.log(np.maximum(member, SMALLEST_PROB))
+            logits += float(weight) * np.log(np.maximum(member, SMALLEST_PROB))  # in the member's precision
     return softmax(logits)
 
 

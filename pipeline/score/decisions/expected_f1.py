@@ -112,8 +112,8 @@ def _best_classes(probs: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> n
 
 def _move_rows(probs: np.ndarray, omega: np.ndarray, labels: np.ndarray, sweeps: int = 20) -> np.ndarray:
     """Move one row at a time to the class of largest exact gain, until no move gains or sweeps are over."""
-    labels, rows = labels.copy(), np.arange(len(labels))
-    expected = probs.sum(0)
+    labels, expected = labels.copy(), probs.sum(0)
+    pieces = np.split(np.arange(len(labels)), range(ROWS_AT_ONCE, len(labels), ROWS_AT_ONCE))
     hits, predicted = _tally(probs, labels)
 
     def gains(chosen: np.ndarray) -> np.ndarray:
@@ -130,7 +130,7 @@ def _move_rows(probs: np.ndarray, omega: np.ndarray, labels: np.ndarray, sweeps:
         return change
 
     for _ in range(sweeps):
-        best = gains(rows).max(1)
+        best = np.concatenate([gains(some).max(1) for some in pieces])
         helpful = np.flatnonzero(best > 1e-13)
         if not len(helpful):
             break
