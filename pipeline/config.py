@@ -13,13 +13,15 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.config_fields import Config, Data, Drawn, Member, Train, View, predict_side, recipe
+from pipeline.class_balance import check_balance
+from pipeline.config_fields import Config, Data, Drawn, Member, View, recipe
 from pipeline.config_text import explain
+from pipeline.config_train import Train, largest_side, predict_side, train_side
 from pipeline.errors import UsageError
 
 __all__ = [
-    "Config", "Data", "Drawn", "Member", "Train", "View", "find", "load", "parse_override", "predict_side",
-    "recipe", "resolve",
+    "Config", "Data", "Drawn", "Member", "Train", "View", "find", "largest_side", "load", "parse_override",
+    "predict_side", "recipe", "resolve", "train_side",
 ]  # fmt: skip
 PRESETS = Path(__file__).parent / "presets"
 SAMPLE = "sample"
@@ -118,6 +120,8 @@ def _check(config: Config, source: str) -> None:
         raise UsageError(
             f"{source}: two members are called {doubled[0]!r}: give each [[members]] a name of its own."
         )
+    for member in config.members:
+        check_balance(member.train)
     if len(set(config.predict.views)) < len(config.predict.views):
         raise UsageError(f"{source}: predict.views names a view twice.")
     tried = len(config.ensemble.blends) + len(config.ensemble.rules)

@@ -3,18 +3,12 @@
 import dataclasses
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from pipeline.config_doc import STRICT, doc
+from pipeline.config_train import MACHINE_FIELDS, Train
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # of folders and files, so never "." or ".."
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-# Fields of [train] that say how and where a run is computed, not what it computes: no part of its digest.
-MACHINE_FIELDS = ("workers", "device", "validate_epochs", "checkpoint_minutes", "max_minutes")
-
-
-def doc(default: Any, description: str, **limits: Any) -> Any:
-    """Declare a field: its default, what it means, and pydantic's limits on it."""
-    return Field(default, description=description, **limits)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -84,42 +78,6 @@ class Folds:
         " trained on what came before it; auto = time with a data.time_column, else grouped",
     )
     file: str = doc("", 'your own assignment, a CSV file with columns id and fold; "" = none')
-
-
-@dataclass(frozen=True, config=STRICT)
-class Train:
-    """[train], shared by all members, and [[members]] train.*, a member's own."""
-
-    epochs: int = doc(10, "passes over the training rows; fixed, the schedule runs out", ge=1)
-    batch: int = doc(32, "images a step", ge=1)
-    size: int = doc(224, "training images' side in pixels", ge=16)
-    test_size: int = doc(0, "side at prediction; 0 = size", ge=0)
-    test_crop: float = doc(
-        1.0, "side of the central crop / short side of the image at prediction", gt=0, le=1
-    )
-    lr: float = doc(1e-3, "peak learning rate", gt=0)
-    weight_decay: float = doc(0.05, "AdamW's decay of weight matrices (not of biases and norms)", ge=0)
-    warmup_epochs: float = doc(1.0, "epochs of rising learning rate before the cosine", ge=0)
-    label_smoothing: float = doc(0.1, "share of the target spread over all classes", ge=0, lt=1)
-    clip_norm: float = doc(1.0, "gradients above this norm are scaled down; 0 = never", ge=0)
-    dropout: float = doc(0.0, "dropout before the classifier", ge=0, lt=1)
-    ema: bool = doc(True, "predict with the moving average of the weights (off under 100 steps)")
-    augment: Literal["none", "light", "medium"] | tuple[dict[str, Any], ...] = doc(
-        "light", "a recipe by name, or a list of Albumentations transforms with their arguments"
-    )
-    seed: int = doc(0, "another seed trains another model", ge=0)
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = doc(
-        "auto", "autocast in training; auto = timed"
-    )
-    memory_format: Literal["auto", "contiguous", "channels_last"] = doc("auto", "of tensors; auto = timed")
-    threads: int = doc(0, "CPU threads of torch; 0 = all cores; recorded once a run", ge=0)
-    device: str = doc("auto", "auto, cpu, cuda, cuda:1, mps")
-    workers: int = doc(-1, "processes that load batches; −1 = none without a GPU, else the cores", ge=-1)
-    validate_epochs: int = doc(
-        1, "epochs between looks at the validation rows, for the curves; 0 = at the end", ge=0
-    )
-    checkpoint_minutes: float = doc(5.0, "minutes between checkpoints within an epoch", gt=0)
-    max_minutes: float = doc(0.0, "stop with a checkpoint after so many minutes; 0 = never", ge=0)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -210,8 +168,3 @@ def recipe(member: Member) -> dict[str, Any]:
         if item.name not in MACHINE_FIELDS and value != getattr(Train(), item.name):
             fields[f"train.{item.name}"] = value
     return fields
-
-
-def predict_side(train: Train) -> int:
-    """Return the side in pixels of the images that a member predicts on."""
-    return train.test_size or train.size

@@ -22,9 +22,12 @@ STAGES = ("download", "prepare", "folds", "train", "predict", "ensemble", "submi
 COMMANDS = ("status", "new", "plan", "compare", "tune", "export", "demo", "clean")
 GROUND = (
     "artifacts",
+    "class_balance",
     "config",
+    "config_doc",
     "config_fields",
     "config_text",
+    "config_train",
     "terminal",
     "errors",
     "randomness",

@@ -32,7 +32,16 @@ CASES = {
     "efficientnet, ema": ("test_efficientnet", "contiguous", EMA),
     "vit": ("test_vit", "contiguous", SHORT),
     "vit, channels_last": ("test_vit", "channels_last", SHORT),
-}
+    "convnext, stages": ("test_convnext", "contiguous", {**SHORT, "train_stages": 2, "drop_path": 0.2}),
+    "mixed, resized": ("test_resnet", "channels_last", {
+        **SHORT, "mixup": 0.4, "cutmix": 1.0, "unmixed_epochs": 1, "sizes": (32, 48), "micro_batch": 4}),
+    "frozen first, plateau": ("test_efficientnet", "channels_last", {
+        **SHORT, "epochs": 5, "freeze_epochs": 1, "schedule": "plateau", "patience_epochs": 1}),
+    "ldam, layers": ("test_vit", "contiguous", {
+        **SHORT, "epochs": 5, "loss": "ldam", "layer_decay": 0.7, "optimizer": "lamb"}),
+    "balanced, sgd": ("test_resnet", "channels_last", {
+        **SHORT, "sampler": "class-balanced", "loss": "focal", "optimizer": "sgd", "schedule": "step"}),
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -206,9 +215,9 @@ def test_what_isnt_finite_stops_before_its_step(bad, words, finished, tmp_path, 
     losses = iter([torch.nn.functional.cross_entropy] * 3 + [bad])
 
     def loss(logits, targets):
-        return next(losses)(logits, targets)
+        return next(losses)(logits, targets).expand(len(targets))
 
-    monkeypatch.setattr(fold, "build_loss", lambda train: loss)
+    monkeypatch.setattr(fold, "build_loss", lambda *recipe: loss)
     with pytest.raises(ResourceError, match=rf"m fold 0: .*{words}.*at step 4 .*train\.lr") as caught:
         trainer()
     assert caught.value.exit_code == 5
@@ -238,7 +247,7 @@ def test_bfloat16_trains_and_resumes(finished, tmp_path):
 
 
 def test_float16_resumes_with_its_scale(finished, tmp_path, monkeypatch):
-    plain = torch.nn.CrossEntropyLoss()
-    monkeypatch.setattr(fold, "build_loss", lambda train: lambda *pair: 1000 * plain(*pair))  # overflows
+    plain = torch.nn.CrossEntropyLoss(reduction="none")
+    monkeypatch.setattr(fold, "build_loss", lambda *recipe: lambda *pair: 1000 * plain(*pair))  # overflows
     whole, stopped = (Trainer(finished, tmp_path / x, dtype="float16") for x in ("whole", "stopped"))
     assert stopped.through([2, 5]) == whole()

@@ -43,7 +43,7 @@ def equal(a, b) -> bool:
 @given(n=st.integers(1, 200), batch=st.integers(1, 64), epoch=st.integers(0, 5))
 def test_every_row_once_in_batches_of_nearly_one_size(n, batch, epoch):
     rows = np.arange(n) * 3
-    found = epoch_batches(rows, batch, 0, 0, epoch)
+    found = epoch_batches(rows, rows % 3, Train(batch=batch), 0, epoch)
     sizes = [len(part) for part in found]
     assert sorted(np.concatenate(found).tolist()) == rows.tolist()
     assert len(sizes) == count_steps(n, batch)
@@ -53,8 +53,10 @@ def test_every_row_once_in_batches_of_nearly_one_size(n, batch, epoch):
 
 def test_another_epoch_fold_or_seed_is_another_order():
     rows = np.arange(50)
-    orders = [np.concatenate(epoch_batches(rows, 8, *which)).tolist() for which in
-              [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]]  # fmt: skip
+    orders = [
+        np.concatenate(epoch_batches(rows, rows, Train(batch=8, seed=seed), fold, epoch)).tolist()
+        for seed, fold, epoch in [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
+    ]
     assert len({tuple(order) for order in orders}) == 4
 
 
@@ -73,9 +75,10 @@ def test_workers_change_nothing():
 def test_an_item_has_no_history():
     fresh, used = (TrainImages(pictures(), TARGETS, TRAIN, 0) for _ in range(2))
     for row in ROWS:
-        used[(0, row)]
-    assert np.array_equal(fresh[(1, 5)][0], used[(1, 5)][0])
-    assert not np.array_equal(fresh[(1, 5)][0], fresh[(0, 5)][0])
+        used[(0, int(row), 0)]
+    assert np.array_equal(fresh[(1, 5, 0)][0], used[(1, 5, 0)][0])
+    assert not np.array_equal(fresh[(1, 5, 0)][0], fresh[(0, 5, 0)][0])
+    assert not np.array_equal(fresh[(1, 5, 0)][0], fresh[(1, 5, 1)][0])
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -91,11 +94,32 @@ def test_a_batch_has_one_form(workers):
     assert sizes == [3] * 6
 
 
+def test_a_balancing_sampler_draws_rows_again_and_each_time_they_look_different():
+    targets = np.array([0] * 8 + [1, 2, 0, 0])
+    train = Train(epochs=2, batch=5, size=16, augment="light", device="cpu", sampler="class-balanced")
+    rows = np.arange(10)
+    found = list(train_loader(pictures(), rows, targets, train, 0, 0, 0))
+    classes = np.concatenate([labels for _, labels in found])
+    assert np.bincount(classes[:10]).tolist() in ([3, 3, 4], [3, 4, 3], [4, 3, 3])
+    seen = [image.tobytes() for pixels, _ in found for image in pixels.numpy()]
+    assert len(set(seen)) == 20
+    later = list(train_loader(pictures(), rows, targets, train, 0, 3, 0))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(later, found[3:], strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_progressive_resizing_gives_each_epoch_its_side(workers):
+    train = Train(epochs=4, batch=9, sizes=(16, 24), augment="light", device="cpu")
+    shapes = [pixels.shape for pixels, _ in train_loader(pictures(), ROWS, TARGETS, train, 0, 0, workers)]
+    assert [shape[1:3] for shape in shapes] == [(16, 16), (16, 16), (24, 24), (24, 24)]
+
+
 def test_batches_belong_to_their_targets_and_may_be_changed():
     cache = Pictures([(16, 16)] * 12)
     plain = Train(epochs=2, batch=4, size=16, augment="none", device="cpu")
     for step, (pixels, targets) in enumerate(train_loader(cache, ROWS, TARGETS, plain, 0, 0, 0)):
-        rows = epoch_batches(ROWS, 4, 0, 0, step // 3)[step % 3]
+        rows = epoch_batches(ROWS, TARGETS, plain, 0, step // 3)[step % 3]
         assert targets.tolist() == TARGETS[rows].tolist()
         assert np.array_equal(pixels.numpy(), np.stack([cache.images[row] for row in rows]))
         pixels.zero_()
@@ -109,9 +133,16 @@ def test_batches_belong_to_their_targets_and_may_be_changed():
     ],
 )
 def test_a_recipe_that_leaves_the_form_is_refused(transform, words):
-    images = TrainImages(pictures(), TARGETS, Train(size=16, augment=(transform,)), 0)
     with pytest.raises(UsageError, match=words):
-        images[(0, 0)]
+        TrainImages(pictures(), TARGETS, Train(size=16, augment=(transform,)), 0)
+
+
+def test_what_only_some_images_show_is_refused_then():
+    parts = [{"name": "RandomCrop", "height": 8, "width": 8}, {"name": "NoOp"}]
+    train = Train(size=16, augment=({"name": "OneOf", "p": 1.0, "transforms": parts},))
+    images = TrainImages(pictures(), TARGETS, train, 0)
+    with pytest.raises(UsageError, match=r"uint8 \(8, 8, 3\), expected uint8 \(16, 16, 3\)"):
+        images.__getitems__([(epoch, 0, 0) for epoch in range(20)])
 
 
 def test_rows_of_follows_the_ids_of_one_split():

@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from pipeline.config import Train
+from pipeline.config import Train, train_side
 from pipeline.dataset.augment import augment, build_augment
 from pipeline.dataset.cache import Cache
 from pipeline.dataset.layouts.image_files import LABELLED
+from pipeline.dataset.sampling import draw_rows, repeats
 from pipeline.errors import DataError, UsageError
-from pipeline.randomness import generator, key
+from pipeline.randomness import key
 
 Frame = tuple[int, float]  # side in pixels, crop fraction
+Item = tuple[int, int, int]  # epoch, row of the table, repeat
 Batch = tuple[torch.Tensor, torch.Tensor]  # uint8 [B, size, size, 3] and int64 [B]
 
 
@@ -46,48 +48,60 @@ def count_steps(rows: int, batch: int) -> int:
     return -(-rows // batch)
 
 
-def epoch_batches(rows: np.ndarray, batch: int, seed: int, fold: int, epoch: int) -> list[np.ndarray]:
-    """Shuffle an epoch's rows into batches of nearly equal size: a tail of one row would upset BatchNorm.
+def epoch_batches(
+    rows: np.ndarray, targets: np.ndarray, train: Train, fold: int, epoch: int
+) -> list[np.ndarray]:
+    """Draw an epoch's rows into batches of nearly equal size: a tail of one row would upset BatchNorm.
 
-    >>> [len(b) for b in epoch_batches(np.arange(10), 4, seed=0, fold=0, epoch=0)]
+    rows are positions in the table, `targets` [len(table)] the classes that a balancing sampler draws by.
+
+    >>> [len(b) for b in epoch_batches(np.arange(10), np.zeros(10, int), Train(batch=4), fold=0, epoch=0)]
     [4, 3, 3]
     """
-    order = generator(seed, "order", fold, epoch).permutation(rows)
-    return np.array_split(order, count_steps(len(rows), batch))
+    order = draw_rows(rows, targets, train.sampler, train.seed, fold, epoch)
+    return np.array_split(order, count_steps(len(rows), train.batch))
 
 
 class _Schedule:
-    """A batch sampler over all epochs that are left, as (epoch, row): workers see no other state."""
+    """A batch sampler over all epochs that are left, as (epoch, row, repeat): workers see no other state."""
 
-    def __init__(self, rows: np.ndarray, train: Train, fold: int, first_step: int):
-        self.rows, self.train, self.fold, self.first_step = rows, train, fold, first_step
+    def __init__(self, rows: np.ndarray, targets: np.ndarray, train: Train, fold: int, first_step: int):
+        self.rows, self.targets, self.train, self.fold = rows, targets, train, fold
+        self.first_step = first_step
 
     def __len__(self) -> int:
         return self.train.epochs * count_steps(len(self.rows), self.train.batch) - self.first_step
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Item]]:
         steps = count_steps(len(self.rows), self.train.batch)
         for epoch in range(self.first_step // steps, self.train.epochs):
-            batches = epoch_batches(self.rows, self.train.batch, self.train.seed, self.fold, epoch)
+            batches = epoch_batches(self.rows, self.targets, self.train, self.fold, epoch)
+            again = np.array_split(repeats(np.concatenate(batches)), steps)
             skipped = self.first_step % steps if epoch == self.first_step // steps else 0
-            for batch in batches[skipped:]:
-                yield [(epoch, int(row)) for row in batch]
+            for batch, seen in zip(batches[skipped:], again[skipped:], strict=True):
+                yield [(epoch, row, times) for row, times in zip(batch.tolist(), seen.tolist(), strict=True)]
 
 
 class TrainImages(Dataset):
-    """Augmented training images by key: uint8 [size, size, 3] and its target for an item (epoch, row)."""
+    """Augmented training images by key: uint8 [size, size, 3] and its target for an item.
+
+    An item is (epoch, row, repeat): how often the epoch had the row before; each time it looks different.
+    """
 
     def __init__(self, cache: Cache, targets: np.ndarray, train: Train, fold: int):
         self.cache, self.targets, self.train, self.fold = cache, targets, train, fold
         self.ids = cache.table["id"].tolist()
-        self.transform = build_augment(train.augment, train.size)
+        sides = {train_side(train, epoch) for epoch in range(train.epochs)}
+        self.transforms = {side: build_augment(train.augment, side) for side in sides}
 
-    def __getitem__(self, item: tuple[int, int]) -> tuple[np.ndarray, int]:
+    def __getitem__(self, item: Item) -> tuple[np.ndarray, int]:
         """Return one image, which may be a read-only view of the cache."""
-        epoch, row = item
-        draw = key(self.train.seed, "augment", self.fold, epoch, self.ids[row])
-        pixels = augment(self.transform, self.cache.pixels(row), draw)
-        wanted = (self.train.size, self.train.size, 3)
+        epoch, row, repeat = item
+        side = train_side(self.train, epoch)
+        again = (repeat,) if repeat else ()
+        draw = key(self.train.seed, "augment", self.fold, epoch, self.ids[row], *again)
+        pixels = augment(self.transforms[side], self.cache.pixels(row), draw)
+        wanted = (side, side, 3)
         if pixels.dtype != np.uint8 or pixels.shape != wanted:
             raise UsageError(
                 f"train.augment gives {pixels.dtype} {tuple(pixels.shape)}, expected uint8 {wanted}: "
@@ -95,9 +109,10 @@ class TrainImages(Dataset):
             )
         return pixels, int(self.targets[row])
 
-    def __getitems__(self, items: Sequence[tuple[int, int]]) -> Batch:
-        """Return a batch, each image moved to its place while the processor's cache still holds it."""
-        pixels = _empty_batch((len(items), self.train.size, self.train.size, 3))
+    def __getitems__(self, items: Sequence[Item]) -> Batch:
+        """Return a batch of one epoch, each image put in its place while the processor's cache holds it."""
+        side = train_side(self.train, items[0][0])
+        pixels = _empty_batch((len(items), side, side, 3))
         places, targets = pixels.numpy(), np.empty(len(items), np.int64)
         for i, item in enumerate(items):
             places[i], targets[i] = self[item]
@@ -134,7 +149,7 @@ def train_loader(
     images = TrainImages(cache, targets, train, fold)
     return DataLoader(
         images,
-        batch_sampler=_Schedule(rows, train, fold, first_step),
+        batch_sampler=_Schedule(rows, targets, train, fold, first_step),
         collate_fn=_as_it_is,
         **_worker_settings(workers, train.device),
     )

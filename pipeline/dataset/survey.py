@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import manifest, paths
-from pipeline.config import Config, predict_side
+from pipeline.config import Config, largest_side, predict_side
 from pipeline.dataset import cache
 from pipeline.dataset.layouts.image_files import LABELLED, Roots
 from pipeline.dataset.layouts.table import Table, read_table
@@ -63,7 +63,7 @@ def short_side(config: Config) -> int:
     if config.cache.short_side:
         return config.cache.short_side
     return max(
-        max(member.train.size, math.ceil(predict_side(member.train) / member.train.test_crop))
+        max(largest_side(member.train), math.ceil(predict_side(member.train) / member.train.test_crop))
         for member in config.members
     )
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline import interrupt
+from pipeline import interrupt, terminal
 from pipeline.artifacts import training_log, writer
 from pipeline.config import Config, Member
 from pipeline.dataset.cache import Cache
 from pipeline.dataset.loader import count_steps, epoch_batches, predict_loader, train_loader
 from pipeline.errors import Interrupted, ResourceError
-from pipeline.learn import checkpoint
+from pipeline.learn import checkpoint, optimizer_state
+from pipeline.learn.backward import Gradients
+from pipeline.learn.ema import build_ema, ema_decay, update_ema
+from pipeline.learn.freezing import set_trained
 from pipeline.learn.inference import build_predictor, frame_of, normalisation, predict_probs
 from pipeline.learn.losses import build_loss
-from pipeline.learn.optim import build_ema, build_optimizer, ema_decay, learning_rate, update_ema
+from pipeline.learn.mixing import mix
+from pipeline.learn.optim import build_optimizer, set_rate
 from pipeline.learn.run_record import RunRecord, initial_model
 from pipeline.learn.runtime import FORMATS, Runtime
+from pipeline.learn.schedule import learning_rate
 from pipeline.randomness import key
 from pipeline.score.metrics import METRICS, find_metric
 
@@ -68,16 +74,18 @@ def train_fold(  # noqa: PLR0915
     steps = count_steps(len(data.train_rows), train.batch)
     total = steps * train.epochs
     ema = build_ema(model, train, total)
+    counts = np.bincount(data.targets[data.train_rows], minlength=data.classes)
+    set_trained(model, train, train.freeze_epochs)  # what is never trained is left out
     optimizer = build_optimizer(model, train)
-    loss_of = build_loss(train)
     scaler = torch.amp.GradScaler(torch.device(runtime.device).type, enabled=choice.dtype == "float16")
 
     log = folder / "log.jsonl"
     sums = {"loss": 0.0, "images": 0, "seconds": 0.0}
+    losses: list[float] = []  # of the epochs that are over
+    micro, first = train.micro_batch, 0
     saved = checkpoint.load(folder, identity)
-    first = 0
     if saved is not None:
-        first, sums = saved["step"], saved["sums"]
+        first, sums, losses, micro = (saved[name] for name in ("step", "sums", "losses", "micro"))
         _restore(saved, model, ema, optimizer, scaler)
     else:
         writer.require_space(folder, _needed_bytes(model), f"the checkpoints of {member.name} fold {k}")
@@ -85,24 +93,25 @@ def train_fold(  # noqa: PLR0915
     training_log.append(log, "start", step=first, steps=total, ema=ema is not None, rows=len(data.train_rows))
 
     loader = train_loader(data.cache, data.train_rows, data.targets, train, k, first, runtime.workers)
+    gradients = Gradients(model, runtime, scaler, micro)
     ticked = saved_at = time.monotonic()
-    model.train()
-    for step, (pixels, targets) in enumerate(loader, start=first):
+    for step, (pixels, labels) in enumerate(loader, start=first):
         epoch, position = divmod(step, steps)
-        torch.manual_seed(key(train.seed, "step", k, step))
-        lr = learning_rate(step, steps, train)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        if position == 0 or step == first:
+            set_trained(model, train, epoch)
+            loss_of = build_loss(train, counts, epoch / train.epochs, runtime.device)
+        set_rate(optimizer, lr := learning_rate(step, steps, train, losses))
         images = runtime.inputs(pixels, mean, std)
-        with runtime.autocast(choice.dtype):
-            loss = loss_of(model(images), targets.to(runtime.device, non_blocking=True))
-        scaler.scale(loss).backward()
+        targets = labels.to(runtime.device, non_blocking=True)
+        mixed = mix(images, targets, train, k, step, epoch)
+        seed = key(train.seed, "step", k, step)
+        loss = gradients.add(images, targets, mixed, loss_of, seed, partial(_tell_halved, log, step))
         scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm or float("inf"))
-        value, norm_value = torch.stack([loss.detach().float(), norm.float()]).tolist()
+        value, norm_value = torch.stack([loss, norm.float()]).tolist()
         # In float16 a gradient may overflow: the scaler passes that step and lowers its scale.
         if not np.isfinite(value) or not (np.isfinite(norm_value) or scaler.is_enabled()):
-            rows = epoch_batches(data.train_rows, train.batch, train.seed, k, epoch)[position]
+            rows = epoch_batches(data.train_rows, data.targets, train, k, epoch)[position]
             ids = data.cache.table["id"].iloc[rows].tolist()
             training_log.append(log, "not finite", step=step, loss=str(value), norm=str(norm_value), ids=ids)
             raise ResourceError(
@@ -136,13 +145,14 @@ def train_fold(  # noqa: PLR0915
                 images_per_second=round(speed, 1),
                 **look,
             )
+            losses.append(sums["loss"] / sums["images"])
             sums = {"loss": 0.0, "images": 0, "seconds": 0.0}
-            model.train()
         ticked = time.monotonic()
         stop = interrupt.requested() is not None or ticked > deadline
         if step + 1 < total and (stop or ticked - saved_at > 60 * train.checkpoint_minutes):
             tensors, numbers = _state(model, ema, optimizer, scaler)
-            checkpoint.save(folder, step + 1, identity, tensors, {**numbers, "sums": sums})
+            numbers |= {"sums": sums, "losses": losses, "micro": gradients.micro}
+            checkpoint.save(folder, step + 1, identity, tensors, numbers)
             saved_at = ticked = time.monotonic()
             if stop:
                 why = "max_minutes passed" if ticked > deadline else "asked to stop"
@@ -152,6 +162,11 @@ def train_fold(  # noqa: PLR0915
                 )
     training_log.append(log, "end", step=total)
     return (ema or model).eval()
+
+
+def _tell_halved(log: Path, step: int, micro: int) -> None:
+    training_log.append(log, "out of memory", step=step, micro_batch=micro)
+    terminal.warn(f"out of memory: from step {step + 1} on {micro} images at once (train.micro_batch)")
 
 
 def _look(
@@ -178,9 +193,9 @@ def _state(
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     if ema is not None:
         tensors |= {f"ema.{name}": value for name, value in ema.state_dict().items()}
-    for i, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": value for name, value in values.items()}
-    return tensors, {"scaler": scaler.state_dict()}
+    packed, layout = optimizer_state.pack(optimizer)
+    tensors |= {f"optimizer.{name}": value for name, value in packed.items()}
+    return tensors, {"scaler": scaler.state_dict(), "optimizer": layout}
 
 
 def _restore(
@@ -196,13 +211,7 @@ def _restore(
     model.load_state_dict(part("model."))
     if ema is not None:
         ema.load_state_dict(part("ema."))
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for name, value in part("optimizer.").items():
-        i, field = name.split(".")
-        parameter = parameters[int(i)]
-        # In the parameter's own memory format: the fused optimizer walks all of them in one order.
-        like = value.to(parameter.device) if field == "step" else parameter
-        optimizer.state[parameter][field] = torch.empty_like(like).copy_(value)
+    optimizer_state.unpack(optimizer, part("optimizer."), saved["optimizer"])
     if saved["scaler"]:
         scaler.load_state_dict(saved["scaler"])
 

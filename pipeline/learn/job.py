@@ -21,9 +21,9 @@ from pipeline.dataset.folds.folds_file import Folds, load_folds
 from pipeline.dataset.loader import count_steps, predict_loader, rows_of
 from pipeline.errors import ResourceError, UsageError
 from pipeline.learn import checkpoint
+from pipeline.learn.ema import EMA_LEAST_STEPS
 from pipeline.learn.fold import FoldData, Step, Watch, train_fold
 from pipeline.learn.inference import build_predictor, frame_of, load_weights, predict_probs
-from pipeline.learn.optim import EMA_LEAST_STEPS
 from pipeline.learn.run_record import RunRecord, empty_model, open_run, recorded_choice, weights_name
 from pipeline.learn.runtime import Runtime, build_runtime
 from pipeline.score.metrics import METRICS, find_metric

@@ -1,64 +1,66 @@
-"""What moves the weights: optimizer, learning-rate schedule, and their moving average (EMA)."""
+"""Optimizers: any of timm's, by name, with weight decay, layer-wise rates, and a state that can be saved.
 
-import copy
-import math
+The default is AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101).
+"""
 
+import difflib
+import warnings
+from typing import Any
+
+import timm.optim
 import torch
 from torch import nn
 
 from pipeline.config import Train
+from pipeline.errors import UsageError
 
-EMA_LEAST_STEPS = 100
+FUSED = ("adam", "adamw", "sgd", "momentum", "nesterov")  # torch's own, whose steps can be one kernel
+REFUSED = {
+    "adahessian": "needs second derivatives, which the training loop doesn't compute",
+    **dict.fromkeys(
+        ("kron", "kronc", "kronw"), "draws from a generator of its own, so a resumed run would differ"
+    ),
+}
 
 
 def build_optimizer(model: nn.Module, train: Train) -> torch.optim.Optimizer:
-    """Make AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); biases and norms (1-D) aren't decayed."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": train.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    device = parameters[0].device.type
-    return torch.optim.AdamW(groups, lr=train.lr, fused=device in ("cpu", "cuda"))
+    """Make the optimizer of a recipe for the parameters that are trained.
 
-
-def learning_rate(step: int, steps_per_epoch: int, train: Train) -> float:
-    """Return the rate of a step counted from 0: linear warm-up, then half a cosine towards 0.
-
-    A function of the step alone, so a resumed run needs no scheduler's state.
-
-    >>> [round(learning_rate(s, 2, Train(epochs=3, warmup_epochs=1.0, lr=1.0)), 3) for s in range(6)]
-    [0.5, 1.0, 0.905, 0.655, 0.345, 0.095]
+    Biases, norms and what the model itself names aren't decayed. With train.layer_decay each group has an
+    `lr_scale` of its own (Clark et al. 2020, arXiv:2003.10555). Raises UsageError for an unknown name and for
+    an optimizer that can't be built here.
     """
-    total = train.epochs * steps_per_epoch
-    warmup = min(round(train.warmup_epochs * steps_per_epoch), total - 1)
-    if step < warmup:
-        return train.lr * (step + 1) / warmup
-    return train.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup + 1) / (total - warmup + 1)))
+    name = check_optimizer(train.optimizer)
+    more: dict[str, Any] = {"layer_decay": train.layer_decay} if train.layer_decay < 1 else {}
+    if name in FUSED and next(model.parameters()).device.type in ("cpu", "cuda"):
+        more["fused"] = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return timm.optim.create_optimizer_v2(
+                model, name, lr=train.lr, weight_decay=train.weight_decay, momentum=train.momentum, **more
+            )
+    except (AssertionError, ImportError, RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f"train.optimizer = {name!r} can't be used here: {error}") from error
 
 
-def ema_decay(step: int, total_steps: int) -> float:
-    """Return the share of the average that stays: a horizon of 10 % of the run, shorter at its start.
+def check_optimizer(name: str) -> str:
+    """Return a name that `build_optimizer` takes; raises UsageError with the nearest known one, or why not.
 
-    >>> ema_decay(0, 1000), ema_decay(999, 1000)
-    (0.1, 0.99)
+    >>> check_optimizer("adamw")
+    'adamw'
     """
-    return min(1 - 1 / (0.1 * total_steps), (1 + step) / (10 + step))
+    known = timm.optim.list_optimizers()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"train.optimizer = {name!r}: timm has no such optimizer.{hint}")
+    if name in REFUSED:
+        raise UsageError(f"train.optimizer = {name!r} {REFUSED[name]}.")
+    return name
 
 
-def build_ema(model: nn.Module, train: Train, total_steps: int) -> nn.Module | None:
-    """Copy the model as the start of its moving average; None where EMA is off or the run too short."""
-    if not train.ema or total_steps < EMA_LEAST_STEPS:
-        return None
-    return copy.deepcopy(model).eval().requires_grad_(False)
-
-
-@torch.no_grad()
-def update_ema(ema: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the average one step towards the model; BatchNorm's buffers are averaged too, counters copied."""
-    averaged = ema.state_dict()
-    current = model.state_dict()
-    names = [name for name, value in averaged.items() if value.dtype.is_floating_point]
-    torch._foreach_lerp_([averaged[n] for n in names], [current[n] for n in names], 1 - decay)
-    for name in averaged.keys() - set(names):
-        averaged[name].copy_(current[name])
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group the rate, times its own scale where layers have one."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_scale", 1.0)

@@ -10,11 +10,12 @@ import torch
 
 from pipeline import terminal
 from pipeline.artifacts import lock, manifest, writer
-from pipeline.config import Config, Member, predict_side
+from pipeline.config import Config, Member, predict_side, train_side
 from pipeline.config_text import to_toml
 from pipeline.errors import DataError
 from pipeline.learn import weights
 from pipeline.learn.models import build_model, check_size
+from pipeline.learn.optim import build_optimizer
 from pipeline.learn.runtime import Choice, choose, find_device
 from pipeline.randomness import key
 
@@ -71,7 +72,9 @@ def initial_model(member: Member, source: weights.Source, classes: int) -> torch
         source,
         seed_key=key(train.seed, "weights"),
         drop_rate=train.dropout,
-        size=train.size,
+        drop_path_rate=train.drop_path,
+        size=train_side(train, train.epochs - 1),
+        cosine_scale=train.ldam_scale if train.loss == "ldam" else 0.0,
     )
 
 
@@ -99,7 +102,9 @@ def _decide(config: Config, member: Member, folder: Path, classes: int) -> tuple
             f"{member.name}: {member.model} starts from RANDOM weights; it needs far more data and epochs."
         )
     model = initial_model(member, source, classes)
-    check_size(model, member.model, predict_side(member.train))  # now, not after hours of training
+    for side in {*member.train.sizes, predict_side(member.train)}:
+        check_size(model, member.model, side)  # now, not after hours of training
+    build_optimizer(model, member.train)
     choice, speeds = choose(model, member.train, classes)
     found = {name: str(getattr(source, name)) for name in ("kind", "name", "sha256", "licence")}
     device = find_device(member.train.device)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pipeline import terminal
-from pipeline.config import Train
+from pipeline.config import Train, train_side
 from pipeline.errors import UsageError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -137,7 +137,7 @@ def _dtypes(device: str) -> list[str]:
 def _train_step(model: nn.Module, train: Train, runtime: Runtime, classes: int) -> Callable[[], None]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
     pixels, mean, std = _batch(train, runtime)
-    targets = torch.arange(train.batch, device=runtime.device) % classes
+    targets = torch.arange(len(pixels), device=runtime.device) % classes
 
     def step() -> None:
         model.train()
@@ -162,7 +162,8 @@ def _predict_step(model: nn.Module, train: Train, runtime: Runtime) -> Callable[
 
 
 def _batch(train: Train, runtime: Runtime) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    pixels = torch.full((train.batch, train.size, train.size, 3), 127, dtype=torch.uint8)
+    side = train_side(train, train.epochs - 1)
+    pixels = torch.full((train.micro_batch or train.batch, side, side, 3), 127, dtype=torch.uint8)
     level = torch.full((3, 1, 1), 127.5, device=runtime.device)
     return pixels, level, level
 
@@ -175,4 +176,4 @@ def _speed(step: Callable[[], None], train: Train) -> float:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
-    return train.batch / min(seconds[1:])
+    return (train.micro_batch or train.batch) / min(seconds[1:])
