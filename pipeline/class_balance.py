@@ -36,7 +36,7 @@ def trained_power(train: Train) -> float:
     """Return the power of the classes' shares that the predictions of such a training believe in.
 
     Probabilities p for data with these shares are then p · shares^(1 − power), scaled to sum to one (Saerens
-    et al. 2002; score.prior.undo_balance at power 0). Exact, as a posterior goes, for the samplers,
+    et al. 2002; score.prior.restore_shares). Exact, as a posterior goes, for the samplers,
     balanced-softmax and logit-adjusted. Approximate for class-weighted and a re-weighted ldam: the weights
     (1 − β) / (1 − βⁿ) follow 1/n for classes far under 1 / (1 − β) rows and are equal far above, and ldam has
     margins besides, so their 0 takes back too much where all classes have many rows.

@@ -124,7 +124,7 @@ class Ensemble:
     )
     pull: float = doc(50.0, "pseudo-counts that draw fitted weights to equal ones; 0 = none", ge=0)
     balanced: tuple[str, ...] = doc(
-        (), "members whose training saw all classes equally often: their shift is undone before blending"
+        (), "members made elsewhere by a training that balanced the classes: their shares are given back"
     )
     transductive: bool = doc(False, "solve the F1 and kappa rules on the very rows that they label")
 

@@ -259,11 +259,11 @@ def test_a_balanced_member_gets_its_prior_back():
         name: cross_fitted(
             rows_of(oof, targets),
             "log-loss",
-            plan=plan_for(METRICS["log-loss"], ("arithmetic",), balanced=balanced),
+            plan=plan_for(METRICS["log-loss"], ("arithmetic",), powers=powers),
         ).score
-        for name, oof, balanced in (
+        for name, oof, powers in (
             ("natural", natural, ()),
-            ("undone", mixed, (False, True)),
+            ("undone", mixed, (1.0, 0.0)),
             ("left alone", mixed, ()),
         )
     }

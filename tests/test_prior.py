@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 from pipeline.score.calibrate import softmax
 from pipeline.score.crossfit import cross_fitted
 from pipeline.score.metrics import METRICS
-from pipeline.score.prior import class_shares, fit_leaning, lean, undo_balance
+from pipeline.score.prior import class_shares, fit_leaning, lean, restore_shares
 from tests.simulated_members import drawn, rows_of
 
 SHARES = softmax(-0.4 * np.arange(8))
@@ -73,7 +73,10 @@ def test_a_balanced_training_is_a_power_of_one():
     balanced = probs / SHARES / (probs / SHARES).sum(1, keepdims=True)
     temperature, power = fit_leaning(balanced, targets, SHARES)
     assert (temperature, power) == pytest.approx((1.0, 1.0), abs=0.06)
-    assert undo_balance(balanced, SHARES) == pytest.approx(probs)
+    assert restore_shares(balanced, SHARES) == pytest.approx(probs)
+    half = probs / SHARES**0.5 / (probs / SHARES**0.5).sum(1, keepdims=True)
+    assert restore_shares(half, SHARES, 0.5) == pytest.approx(probs)
+    assert restore_shares(probs, SHARES, 1.0) is probs
 
 
 def test_a_pool_that_counts_the_prior_twice_is_mended():

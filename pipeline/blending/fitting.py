@@ -48,7 +48,7 @@ def fit(config: Config, blended: Sequence[Source]) -> Fitted:
         how.blends,
         how.rules,
         pull=how.pull,
-        balanced=tuple(source.name in how.balanced for source in blended),
+        powers=tuple(0.0 if source.name in how.balanced else source.power for source in blended),
         transductive=how.transductive,
     )
     found = cross_fitted(rows, metric, plan=plan, seed=config.folds.seed)

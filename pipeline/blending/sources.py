@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.artifacts import manifest, paths, predictions
 from pipeline.artifacts.jobs import Job, find_jobs, member_jobs, other_members
 from pipeline.blending.external import external_files, load_external
+from pipeline.class_balance import trained_power
 from pipeline.config import Config
 from pipeline.errors import DataError, UsageError
 
@@ -26,6 +27,11 @@ class Source:
     jobs: tuple[Job, ...] = ()
     oof_file: Path | None = None
     test_file: Path | None = None
+
+    @property
+    def power(self) -> float:
+        """The power of the classes' shares that its training believes in; 1 for what was made elsewhere."""
+        return trained_power(self.jobs[0].member.train) if self.jobs else 1.0
 
     def inputs(self, with_test: bool) -> dict[str, Path]:
         """Return the files that a blend reads of it, by short names."""

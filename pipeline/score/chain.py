@@ -16,7 +16,7 @@ from pipeline.score.calibrate import apply_temperature, fit_temperature
 from pipeline.score.decisions.kinds import fit_rule, offered_rules
 from pipeline.score.decisions.rule import Rule
 from pipeline.score.metrics import Metric
-from pipeline.score.prior import class_shares, fit_leaning, lean, undo_balance
+from pipeline.score.prior import class_shares, fit_leaning, lean, restore_shares
 from pipeline.score.views import ViewWeights, fit_views, mix_views
 
 Members = Sequence[np.ndarray]  # each member's probs float32 [V, n, C], its own number of views V
@@ -26,15 +26,16 @@ Members = Sequence[np.ndarray]  # each member's probs float32 [V, n, C], its own
 class Plan:
     """How chains are built: `blends` and `rules` are what is chosen among, the preferred ones first.
 
-    `balanced` [M] tells which members were trained as if all classes were equally frequent (empty: none). The
-    rule is solved on the very rows it is applied to where `transductive`. Views are "weighted" or only the
-    "first" one, `temperatures` and the `prior_power` may be left out: to see what each is worth.
+    `powers` [M] are those of the classes' shares that members' trainings believe in: 1 where nothing is
+    balanced, 0 where all classes count the same (empty: all 1). The rule is solved on the very rows it is
+    applied to where `transductive`. Views are "weighted" or only the "first" one, `temperatures` and the
+    `prior_power` may be left out: to see what each is worth.
     """
 
     blends: tuple[str, ...]
     rules: tuple[str, ...]
     pull: float = 50.0
-    balanced: tuple[bool, ...] = ()
+    powers: tuple[float, ...] = ()
     transductive: bool = False
     views: Literal["weighted", "first"] = "weighted"
     temperatures: bool = True
@@ -46,12 +47,12 @@ class FittedBlend:
     """Members' probs to one table: weights of each one's views, the temperatures [M], weights [M], the pool.
 
     What is pooled gets the blend's `temperature` and a power of the `shares` [C] that the classes have in the
-    rows it was fitted on; members that are `balanced` get the shares themselves, before they are pooled.
+    rows it was fitted on; members of `powers` under 1 get the shares that they lack, before they are pooled.
     """
 
     name: str
     views: tuple[ViewWeights, ...]
-    balanced: tuple[bool, ...]
+    powers: tuple[float, ...]
     shares: np.ndarray
     member_temperatures: np.ndarray
     weights: np.ndarray
@@ -64,18 +65,18 @@ class FittedBlend:
         return self.finished(self.pooled(members))
 
     def calibrated(self, members: Members) -> np.ndarray:
-        """Each member's probs [M, n, C], float32: views mixed, a balance undone, at its temperature."""
+        """Each member's probs [M, n, C], float32: views mixed, lost shares restored, at its temperature."""
         if len(members) != len(self.weights):
             raise ValueError(
                 f"the blend was fitted on {len(self.weights)} members, got probs of {len(members)}"
             )
-        parts = zip(members, self.views, self.balanced, self.member_temperatures, strict=True)
+        parts = zip(members, self.views, self.powers, self.member_temperatures, strict=True)
         return np.stack(
             [
                 apply_temperature(
-                    _natural(mix_views(member, views.weights), balanced, self.shares), temperature
+                    restore_shares(mix_views(member, views.weights), self.shares, power), temperature
                 ).astype(np.float32)
-                for member, views, balanced, temperature in parts
+                for member, views, power, temperature in parts
             ]
         )
 
@@ -127,13 +128,13 @@ def fit_blends(
     member temperatures, is fitted once.
     """
     rows, n_classes = members[0].shape[1:]
-    balanced = plan.balanced or (False,) * len(members)
+    powers = plan.powers or (1.0,) * len(members)
     shares = class_shares(targets, n_classes)
     views = tuple(_fit_member_views(member, targets, plan) for member in members)
     temperatures = np.ones(len(members))
     calibrated = np.empty((len(members), rows, n_classes), np.float32)
     for m, member in enumerate(members):
-        probs = _natural(mix_views(member, views[m].weights), balanced[m], shares)
+        probs = restore_shares(mix_views(member, views[m].weights), shares, powers[m])
         if plan.temperatures:
             temperatures[m] = fit_temperature(probs, targets)
         calibrated[m] = apply_temperature(probs, temperatures[m])
@@ -143,7 +144,7 @@ def fit_blends(
         weights, pool = kind.fit_weights(calibrated, targets, metric, plan.pull), kind.build_pool(calibrated)
         pooled = pool(calibrated, weights).astype(np.float32)
         final = final_calibration(pooled, targets, shares, plan)
-        blend = FittedBlend(name, views, balanced, shares, temperatures, weights, *final, pool)
+        blend = FittedBlend(name, views, powers, shares, temperatures, weights, *final, pool)
         fitted[name] = blend, pooled
     return fitted
 
@@ -170,7 +171,3 @@ def final_calibration(
     if plan.temperatures and plan.prior_power:
         return fit_leaning(pooled, targets, shares)
     return (fit_temperature(pooled, targets) if plan.temperatures else 1.0), 0.0
-
-
-def _natural(probs: np.ndarray, balanced: bool, shares: np.ndarray) -> np.ndarray:
-    return undo_balance(probs, shares) if balanced else probs

@@ -33,17 +33,16 @@ def class_shares(targets: np.ndarray, n_classes: int) -> np.ndarray:
     return counts / counts.sum()
 
 
-def undo_balance(probs: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Probs [..., C] of a training that saw all classes equally often, for data with these shares [C].
+def restore_shares(probs: np.ndarray, shares: np.ndarray, power: float = 0.0) -> np.ndarray:
+    """Probs [..., C] of a training that believed in shares^power, for data with these shares [C].
 
-    Bayes: p · π / π_train with π_train = 1/C (Saerens et al. 2002). Left alone, such a member promises too
-    much to rare classes.
+    Bayes: p · π / π_train (Saerens et al. 2002). Power 0 is a training that saw all classes equally often;
+    left alone, such a member promises too much to rare classes. At power 1 nothing changes.
 
-    >>> undo_balance(np.array([0.5, 0.5]), np.array([0.9, 0.1]))
+    >>> restore_shares(np.array([0.5, 0.5]), np.array([0.9, 0.1]))
     array([0.9, 0.1])
     """
-    weighted = probs * shares
-    return weighted / weighted.sum(-1, keepdims=True)
+    return _times(probs, shares ** (1.0 - power)) if power != 1.0 else probs
 
 
 def fit_leaning(probs: np.ndarray, targets: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
@@ -96,7 +95,12 @@ def lean(probs: np.ndarray, temperature: float, shares: np.ndarray, power: float
     array([[0.5, 0.5]])
     """
     cooled = apply_temperature(probs, temperature)
-    return undo_balance(cooled, (shares**power).astype(cooled.dtype)) if power else cooled
+    return _times(cooled, (shares**power).astype(cooled.dtype)) if power else cooled
+
+
+def _times(probs: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    weighted = probs * factors
+    return weighted / weighted.sum(-1, keepdims=True)
 
 
 def _newton_step(slope: np.ndarray, curvature: np.ndarray, held: np.ndarray) -> np.ndarray:

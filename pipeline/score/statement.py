@@ -157,15 +157,15 @@ def weights(found: CrossFitted, members: Sequence[str], views: Mapping[str, Sequ
         for name, value in rule.fitted.items()
     }
     return {
-        "order": "each member: its views weighted, a balanced training's prior undone, at its temperature → "
-        "the pool with the weights → the final temperature → times the classes' shares to the prior power → "
+        "order": "each member: its views weighted, where its training balanced the classes times their "
+        "shares to the power 1 − trained_power, at its temperature → the pool with the weights → the final temperature → times the classes' shares to the prior power → "
         "the rule",
         "members": {
             name: {
                 "weight": float(blend.weights[m]),
                 "temperature": float(blend.member_temperatures[m]),
                 "views": dict(zip(views[name], blend.views[m].weights.tolist(), strict=True)),
-                **({"trained": "balanced"} if blend.balanced[m] else {}),
+                **({"trained_power": blend.powers[m]} if blend.powers[m] != 1.0 else {}),
             }
             for m, name in enumerate(members)
         },
