@@ -27,7 +27,8 @@ class CrossFitted:
     score: for a metric that is better when lower it is negative where in_sample flatters. blend_scores are
     each blend's log-loss, rule_scores each rule's metric on the chosen blends, both cross-fitted;
     member_scores are of each member as it came, the mean of its views. `fits` are the blends that were fitted
-    without each fold.
+    without each fold, `blend_of` the one that a fold is scored with, `labels` int64 [n] those of each rule on
+    these.
     """
 
     metric: str
@@ -45,6 +46,8 @@ class CrossFitted:
     predictions: np.ndarray
     plan: Plan
     fits: FoldFits
+    blend_of: Mapping[int, str]
+    labels: Mapping[str, np.ndarray]
 
     @property
     def optimism(self) -> float:
@@ -98,6 +101,8 @@ def cross_fitted(
         predictions=predictions,
         plan=plan,
         fits=fits,
+        blend_of=blend_of,
+        labels=labels,
     )
 
 

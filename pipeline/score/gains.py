@@ -75,4 +75,6 @@ def _alternatives(found: CrossFitted, rows: OofRows) -> Iterator[tuple[str, str,
 
 def _output(fits: FoldFits, rows: OofRows, found: CrossFitted, plan: Plan, blend: str, rule: str) -> Output:
     blend_of = dict.fromkeys(fits.blends, blend)
+    if fits is found.fits and blend_of == found.blend_of:
+        return fits.probs[blend], found.labels[rule]
     return fits.probs[blend], rule_labels(fits, blend_of, rows, find_metric(found.metric), rule, plan)

@@ -158,8 +158,8 @@ def weights(found: CrossFitted, members: Sequence[str], views: Mapping[str, Sequ
     }
     return {
         "order": "each member: its views weighted, where its training balanced the classes times their "
-        "shares to the power 1 − trained_power, at its temperature → the pool with the weights → the final temperature → times the classes' shares to the prior power → "
-        "the rule",
+        "shares to the power 1 − trained_power, at its temperature → the pool with the weights → the final "
+        "temperature → times the classes' shares to the prior power → the rule",
         "members": {
             name: {
                 "weight": float(blend.weights[m]),
