@@ -122,6 +122,7 @@ def _check(config: Config, source: str) -> None:
         )
     for member in config.members:
         check_balance(member.train)
+        _check_sizes(member.name, member.train, source)
     if len(set(config.predict.views)) < len(config.predict.views):
         raise UsageError(f"{source}: predict.views names a view twice.")
     tried = len(config.ensemble.blends) + len(config.ensemble.rules)
@@ -137,6 +138,15 @@ def _check(config: Config, source: str) -> None:
     if config.data.kaggle and config.data.drawn:
         raise UsageError(
             f"{source}: data.drawn draws the sample competition, data.kaggle downloads one: keep one."
+        )
+
+
+def _check_sizes(name: str, train: Train, source: str) -> None:
+    if any(side < 16 for side in train.sizes):
+        raise UsageError(f"{source}: train.sizes of {name}: a side has at least 16 pixels.")
+    if len(train.sizes) > train.epochs:
+        raise UsageError(
+            f"{source}: train.sizes of {name} has {len(train.sizes)} sides for {train.epochs} epochs."
         )
 
 

@@ -221,3 +221,14 @@ def test_wrong_override_on_the_command_line_is_one_message_and_exit_code_2():
 def test_the_names_in_the_configuration_are_those_of_the_registries():
     assert set(get_args(View)) == set(VIEWS)
     assert set(get_args(get_args(get_type_hints(Train)["augment"])[0])) == set(RECIPES)
+
+
+def test_recipes_that_contradict_themselves_are_refused():
+    for train, words in [
+        ({"sampler": "class-balanced", "loss": "balanced-softmax"}, "both balance the classes"),
+        ({"sizes": [96, 8], "epochs": 4}, "at least 16 pixels"),
+        ({"sizes": [96, 128, 160], "epochs": 2}, "3 sides for 2 epochs"),
+    ]:
+        raw = {"data": {"name": "x"}, "members": [{"model": "resnet50", "train": train}]}
+        with pytest.raises(UsageError, match=words):
+            config.resolve(raw, {}, "test")

@@ -1,7 +1,5 @@
 """One fold's training: stopped anywhere and run again it ends with the same bits; a bad loss stops it."""
 
-import dataclasses
-import json
 import shutil
 import signal
 
@@ -9,19 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import interrupt
-from pipeline.artifacts import paths, writer
-from pipeline.config import Member
-from pipeline.dataset.cache import open_cache
+from pipeline.artifacts import writer
 from pipeline.dataset.folds.folds_file import load_folds
-from pipeline.dataset.loader import rows_of
 from pipeline.errors import Interrupted, ResourceError
 from pipeline.learn import checkpoint, fold
-from pipeline.learn.fold import FoldData, train_fold
-from pipeline.learn.run_record import RunRecord
-from pipeline.learn.runtime import Choice, build_runtime
-from pipeline.learn.weights import RANDOM
-from tests import tiny
+from tests.trainer import Trainer
 
 EMA = {"epochs": 15, "batch": 3, "ema": True}  # 105 steps: enough for an average
 SHORT = {"epochs": 3, "batch": 6, "dropout": 0.3, "augment": "medium"}
@@ -52,52 +42,14 @@ def threads():
     signal.signal(signal.SIGHUP, hang_up)
 
 
-class Trainer:
-    """What a fold's training needs, from the finished competition; `stops` are steps at which to ask."""
-
-    def __init__(self, finished, folder, name="resnet", **recipe):
-        model, memory_format, changes = CASES[name]
-        self.config = tiny.configure(finished)
-        train = dataclasses.replace(
-            self.config.members[0].train, memory_format=memory_format, **{**changes, **recipe}
-        )
-        self.member = Member(name="m", model=model, weights="random", train=train)
-        cache, folds = open_cache(paths.cache(self.config)), load_folds(self.config)
-        rows, out = rows_of(cache, "train", folds.ids), folds.fold_of == 0
-        self.data = FoldData(cache, cache.table["target"].to_numpy(), 3, rows[~out], rows[out])
-        self.choice = Choice(1, train.dtype, train.dtype, memory_format)
-        self.folder = folder
-        self.steps = 0
-
-    def __call__(self, stops=(), deadline=float("inf"), identity="me"):
-        def watch(step):
-            self.steps += 1
-            if self.steps in stops:
-                signal.raise_signal(signal.SIGTERM)
-
-        with interrupt.caught():
-            model = train_fold(
-                self.config, self.member, 0, self.data, RunRecord(RANDOM, self.choice),
-                build_runtime(self.member.train, self.choice), self.folder, identity, watch, deadline,
-            )  # fmt: skip
-        return checkpoint.model_bytes(model, {})
-
-    def through(self, stops):
-        """Stop at each of the steps and go on, to the end."""
-        for _ in stops:
-            with pytest.raises(Interrupted) as caught:
-                self(stops)
-            assert caught.value.exit_code == 143
-        return self(stops)
-
-    def events(self, kind):
-        lines = [json.loads(line) for line in (self.folder / "log.jsonl").read_text().splitlines()]
-        return [line for line in lines if line["event"] == kind]
+def trainer_of(finished, folder, name="resnet", **recipe):
+    model, memory_format, changes = CASES[name]
+    return Trainer(finished, folder, model, memory_format, **{**changes, **recipe})
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_stopped_and_run_again_gives_the_same_bits(name, finished, tmp_path):
-    whole, stopped = (Trainer(finished, tmp_path / x, name) for x in ("whole", "stopped"))
+    whole, stopped = (trainer_of(finished, tmp_path / x, name) for x in ("whole", "stopped"))
     steps = -(-len(whole.data.train_rows) // whole.member.train.batch)
     total = steps * whole.member.train.epochs
     wanted = whole()
@@ -111,8 +63,8 @@ def test_stopped_and_run_again_gives_the_same_bits(name, finished, tmp_path):
 
 
 def test_a_kill_goes_on_from_the_last_checkpoint_and_a_bad_one_from_the_older(finished, tmp_path):
-    trainer = Trainer(finished, tmp_path, checkpoint_minutes=1e-9)
-    wanted = Trainer(finished, tmp_path / "whole")()
+    trainer = trainer_of(finished, tmp_path, checkpoint_minutes=1e-9)
+    wanted = trainer_of(finished, tmp_path / "whole")()
 
     class Killed(BaseException):
         pass
@@ -142,7 +94,7 @@ def test_a_kill_goes_on_from_the_last_checkpoint_and_a_bad_one_from_the_older(fi
 
 
 def test_a_checkpoint_of_another_identity_is_not_gone_on_from(finished, tmp_path):
-    trainer = Trainer(finished, tmp_path)
+    trainer = trainer_of(finished, tmp_path)
     with pytest.raises(Interrupted):
         trainer([3], identity="other data")
     trainer()
@@ -150,15 +102,15 @@ def test_a_checkpoint_of_another_identity_is_not_gone_on_from(finished, tmp_path
 
 
 def test_the_deadline_stops_with_a_checkpoint(finished, tmp_path):
-    trainer = Trainer(finished, tmp_path)
+    trainer = trainer_of(finished, tmp_path)
     with pytest.raises(Interrupted, match=r"max_minutes passed; saved after step 1 of \d+") as caught:
         trainer(deadline=0.0)
     assert caught.value.exit_code == 143
-    assert trainer() == Trainer(finished, tmp_path / "whole")()
+    assert trainer() == trainer_of(finished, tmp_path / "whole")()
 
 
 def test_the_log_has_a_line_an_epoch(finished, tmp_path):
-    trainer = Trainer(finished, tmp_path, validate_epochs=2)
+    trainer = trainer_of(finished, tmp_path, validate_epochs=2)
     trainer()
     epochs = trainer.events("epoch")
     assert [event["epoch"] for event in epochs] == [1, 2, 3]
@@ -173,26 +125,26 @@ def test_the_log_has_a_line_an_epoch(finished, tmp_path):
 
 
 def test_looking_at_the_validation_rows_changes_nothing(finished, tmp_path):
-    often = Trainer(finished, tmp_path / "often", validate_epochs=1)()
-    assert often == Trainer(finished, tmp_path / "never", validate_epochs=0)()
+    often = trainer_of(finished, tmp_path / "often", validate_epochs=1)()
+    assert often == trainer_of(finished, tmp_path / "never", validate_epochs=0)()
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"lr": 0.002}, {"augment": "none"}, {"dropout": 0.0}])
 def test_another_recipe_gives_other_bits(change, finished, tmp_path):
-    one, other = Trainer(finished, tmp_path / "one"), Trainer(finished, tmp_path / "other", **change)
+    one, other = trainer_of(finished, tmp_path / "one"), trainer_of(finished, tmp_path / "other", **change)
     assert one() != other()
 
 
 def test_another_generator_state_gives_the_same_bits(finished, tmp_path):
     torch.manual_seed(1)
-    one = Trainer(finished, tmp_path / "one")()
+    one = trainer_of(finished, tmp_path / "one")()
     torch.manual_seed(2)
     np.random.seed(2)
-    assert one == Trainer(finished, tmp_path / "other")()
+    assert one == trainer_of(finished, tmp_path / "other")()
 
 
 def test_training_learns(finished, tmp_path):
-    trainer = Trainer(finished, tmp_path, lr=0.003, augment="none", epochs=12, dropout=0.0)
+    trainer = trainer_of(finished, tmp_path, lr=0.003, augment="none", epochs=12, dropout=0.0)
     trainer()
     losses = [event["loss"] for event in trainer.events("epoch")]
     assert losses[-1] < losses[0] - 0.1
@@ -211,7 +163,7 @@ def _nan_gradient(logits, targets):
     ("bad", "words"), [(_nan_loss, "the loss is nan"), (_nan_gradient, "its gradient's norm nan")]
 )
 def test_what_isnt_finite_stops_before_its_step(bad, words, finished, tmp_path, monkeypatch):
-    trainer = Trainer(finished, tmp_path, checkpoint_minutes=1e-9)
+    trainer = trainer_of(finished, tmp_path, checkpoint_minutes=1e-9)
     losses = iter([torch.nn.functional.cross_entropy] * 3 + [bad])
 
     def loss(logits, targets):
@@ -232,7 +184,7 @@ def test_what_isnt_finite_stops_before_its_step(bad, words, finished, tmp_path, 
 
 
 def test_a_disk_that_is_too_small_is_said_before_the_first_step(finished, tmp_path, monkeypatch):
-    trainer = Trainer(finished, tmp_path / "run")
+    trainer = trainer_of(finished, tmp_path / "run")
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
     with pytest.raises(ResourceError, match="checkpoints of m fold 0 needs"):
@@ -242,12 +194,12 @@ def test_a_disk_that_is_too_small_is_said_before_the_first_step(finished, tmp_pa
 
 
 def test_bfloat16_trains_and_resumes(finished, tmp_path):
-    whole, stopped = (Trainer(finished, tmp_path / x, dtype="bfloat16") for x in ("whole", "stopped"))
+    whole, stopped = (trainer_of(finished, tmp_path / x, dtype="bfloat16") for x in ("whole", "stopped"))
     assert stopped.through([2]) == whole()
 
 
 def test_float16_resumes_with_its_scale(finished, tmp_path, monkeypatch):
     plain = torch.nn.CrossEntropyLoss(reduction="none")
     monkeypatch.setattr(fold, "build_loss", lambda *recipe: lambda *pair: 1000 * plain(*pair))  # overflows
-    whole, stopped = (Trainer(finished, tmp_path / x, dtype="float16") for x in ("whole", "stopped"))
+    whole, stopped = (trainer_of(finished, tmp_path / x, dtype="float16") for x in ("whole", "stopped"))
     assert stopped.through([2, 5]) == whole()

@@ -112,7 +112,8 @@ def _identity(work: Work, job: Job, record: RunRecord) -> str:
     ]
     choice = dataclasses.asdict(record.choice)
     short_side = manifest.facts(paths.cache_manifest(work.config))["short_side"]
-    return manifest.digest([job.model.config, choice, record.source.sha256, short_side, versions])
+    began = [checkpoint.FORMAT, job.model.config, choice, record.source.sha256, short_side, versions]
+    return manifest.digest(began)
 
 
 def _tell_ema(work: Work, job: Job) -> None:
