@@ -70,6 +70,13 @@ class Train:
     dropout: float = doc(0.0, "dropout before the classifier", ge=0, lt=1)
     drop_path: float = doc(0.0, "stochastic depth: blocks left out, for models that have it", ge=0, lt=1)
     ema: bool = doc(True, "predict with the moving average of the weights (off under 100 steps)")
+    select: Literal["last", "best"] = doc(
+        "last",
+        "the weights a fold ends with; best = of the epoch that its own validation rows like: it flatters",
+    )
+    stop_epochs: int = doc(
+        0, "best: a fold ends after so many epochs without a better validation score; 0 = never early", ge=0
+    )
     augment: Literal["none", "light", "medium", "heavy", "insects"] | tuple[dict[str, Any], ...] = doc(
         "light", "a recipe by name, or a list of Albumentations transforms with their arguments"
     )

@@ -29,6 +29,7 @@ CASES = {
         **SHORT, "epochs": 5, "freeze_epochs": 1, "schedule": "plateau", "patience_epochs": 1}),
     "ldam, layers": ("test_vit", "contiguous", {
         **SHORT, "epochs": 5, "loss": "ldam", "layer_decay": 0.7, "optimizer": "lamb"}),
+    "best epoch": ("test_resnet", "channels_last", {**EMA, "select": "best"}),
     "balanced, sgd": ("test_resnet", "channels_last", {
         **SHORT, "sampler": "class-balanced", "loss": "focal", "optimizer": "sgd", "schedule": "step"}),
 }  # fmt: skip

@@ -61,6 +61,7 @@ def scores(fitted: Fitted, blended: Sequence[Source]) -> dict[str, Any]:
     kinds = {source.name: source.kind for source in blended}
     content = statement.scores(fitted.found, fitted.rows, kinds, fitted.classes, fitted.folds.digest)
     tables = zip(blended, fitted.found.chain.blend.views, strict=True)
+    content["chosen_on_their_rows"] = [source.name for source in blended if source.chosen_on_its_rows]
     content["views"] = {
         source.name: statement.view_table(found, fitted.views[source.name], _view_milliseconds(source))
         for source, found in tables

@@ -33,6 +33,11 @@ class Source:
         """The power of the classes' shares that its training believes in; 1 for what was made elsewhere."""
         return trained_power(self.jobs[0].member.train) if self.jobs else 1.0
 
+    @property
+    def chosen_on_its_rows(self) -> bool:
+        """Whether the epoch was chosen by the very rows that are scored, so that its scores flatter."""
+        return bool(self.jobs) and self.jobs[0].member.train.select == "best"
+
     def inputs(self, with_test: bool) -> dict[str, Path]:
         """Return the files that a blend reads of it, by short names."""
         if self.oof_file is not None:

@@ -28,6 +28,7 @@ from pipeline.learn.optim import build_optimizer, set_rate
 from pipeline.learn.run_record import RunRecord, initial_model
 from pipeline.learn.runtime import FORMATS, Runtime
 from pipeline.learn.schedule import learning_rate
+from pipeline.learn.selection import Selection
 from pipeline.randomness import key
 from pipeline.score.metrics import METRICS, find_metric
 
@@ -78,6 +79,7 @@ def train_fold(  # noqa: PLR0915
     set_trained(model, train, train.freeze_epochs)  # what is never trained is left out
     optimizer = build_optimizer(model, train)
     scaler = torch.amp.GradScaler(torch.device(runtime.device).type, enabled=choice.dtype == "float16")
+    selection = Selection(train, find_metric(config.data.metric))
 
     log = folder / "log.jsonl"
     sums = {"loss": 0.0, "images": 0, "seconds": 0.0}
@@ -86,7 +88,7 @@ def train_fold(  # noqa: PLR0915
     saved = checkpoint.load(folder, identity)
     if saved is not None:
         first, sums, losses, micro = (saved[name] for name in ("step", "sums", "losses", "micro"))
-        _restore(saved, model, ema, optimizer, scaler)
+        _restore(saved, model, ema, optimizer, scaler, selection)
     else:
         writer.require_space(folder, _needed_bytes(model), f"the checkpoints of {member.name} fold {k}")
         writer.remove(log)
@@ -145,12 +147,16 @@ def train_fold(  # noqa: PLR0915
                 images_per_second=round(speed, 1),
                 **look,
             )
+            if look:
+                selection.see(ema or model, epoch, look["valid_score"])
             losses.append(sums["loss"] / sums["images"])
             sums = {"loss": 0.0, "images": 0, "seconds": 0.0}
+            if selection.is_over(epoch):
+                break
         ticked = time.monotonic()
         stop = interrupt.requested() is not None or ticked > deadline
         if step + 1 < total and (stop or ticked - saved_at > 60 * train.checkpoint_minutes):
-            tensors, numbers = _state(model, ema, optimizer, scaler)
+            tensors, numbers = _state(model, ema, optimizer, scaler, selection)
             numbers |= {"sums": sums, "losses": losses, "micro": gradients.micro}
             checkpoint.save(folder, step + 1, identity, tensors, numbers)
             saved_at = ticked = time.monotonic()
@@ -160,8 +166,8 @@ def train_fold(  # noqa: PLR0915
                     f"{member.name} fold {k}: {why}; saved after step {step + 1} of {total}: run it again.",
                     interrupt.requested() or 15,
                 )
-    training_log.append(log, "end", step=total)
-    return (ema or model).eval()
+    training_log.append(log, "end", step=step + 1, selected_epoch=selection.epoch + 1 or epoch + 1)
+    return selection.finish(ema or model).eval()
 
 
 def _tell_halved(log: Path, step: int, micro: int) -> None:
@@ -172,8 +178,9 @@ def _tell_halved(log: Path, step: int, micro: int) -> None:
 def _look(
     model: nn.Module, config: Config, member: Member, data: FoldData, runtime: Runtime, epoch: int
 ) -> dict[str, float]:
-    """Score the validation rows with plain inference, for the curves only: nothing is chosen by it."""
-    every, last = member.train.validate_epochs, epoch + 1 == member.train.epochs
+    """Score the validation rows with plain inference: for the curves, and where train.select is "best"."""
+    every = 1 if member.train.select == "best" else member.train.validate_epochs
+    last = epoch + 1 == member.train.epochs
     if not (last or (every and (epoch + 1) % every == 0)):
         return {}
     frame = frame_of(member.train)
@@ -188,14 +195,19 @@ def _look(
 
 
 def _state(
-    model: nn.Module, ema: nn.Module | None, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
+    model: nn.Module,
+    ema: nn.Module | None,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    selection: Selection,
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     if ema is not None:
         tensors |= {f"ema.{name}": value for name, value in ema.state_dict().items()}
     packed, layout = optimizer_state.pack(optimizer)
     tensors |= {f"optimizer.{name}": value for name, value in packed.items()}
-    return tensors, {"scaler": scaler.state_dict(), "optimizer": layout}
+    tensors |= {f"selected.{name}": value for name, value in selection.weights.items()}
+    return tensors, {"scaler": scaler.state_dict(), "optimizer": layout, "selected": selection.state()}
 
 
 def _restore(
@@ -204,6 +216,7 @@ def _restore(
     ema: nn.Module | None,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
+    selection: Selection,
 ) -> None:
     def part(prefix: str) -> dict[str, torch.Tensor]:
         return {n.removeprefix(prefix): v for n, v in saved["tensors"].items() if n.startswith(prefix)}
@@ -212,6 +225,7 @@ def _restore(
     if ema is not None:
         ema.load_state_dict(part("ema."))
     optimizer_state.unpack(optimizer, part("optimizer."), saved["optimizer"])
+    selection.restore(saved["selected"], part("selected."))
     if saved["scaler"]:
         scaler.load_state_dict(saved["scaler"])
 
@@ -219,4 +233,4 @@ def _restore(
 def _needed_bytes(model: nn.Module) -> int:
     """Return what a fold needs on the disk: two generations and the one being written, then the model."""
     size = sum(value.nbytes for value in model.state_dict().values())
-    return size * (3 * len(("model", "ema", "exp_avg", "exp_avg_sq")) + 1)
+    return size * (3 * len(("model", "ema", "selected", "exp_avg", "exp_avg_sq")) + 1)
