@@ -1,5 +1,7 @@
 """The best epoch by the validation rows: taken, stopped after, gone on from, and told."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -22,13 +24,15 @@ def threads():
 
 def chosen(scores: list[float], metric: str, **recipe) -> tuple[float, list[bool]]:
     """The weight that is left of a model whose weight is the epoch, and after which epochs it is over."""
-    selection, model = Selection(Train(epochs=9, **recipe), METRICS[metric]), nn.Linear(1, 1, bias=False)
+    selection = Selection(Train(epochs=9, **recipe), METRICS[metric])
+    model: Any = nn.Linear(1, 1, bias=False)
     over = []
     for epoch, score in enumerate(scores):
         model.weight.data.fill_(float(epoch))
         selection.see(model, epoch, score)
         over.append(selection.is_over(epoch))
-    return selection.finish(model).weight.item(), over
+    selection.finish(model)
+    return model.weight.item(), over
 
 
 def test_the_first_of_the_best_is_taken_whichever_way_the_metric_points():
