@@ -104,11 +104,29 @@ def train_side(train: Train, epoch: int) -> int:
     return train.sizes[epoch * len(train.sizes) // train.epochs] if train.sizes else train.size
 
 
+def final_side(train: Train) -> int:
+    """Return the side that training ends with, which the model is made for and timed at.
+
+    >>> final_side(Train(size=160)), final_side(Train(sizes=(96, 128)))
+    (160, 128)
+    """
+    return train_side(train, train.epochs - 1)
+
+
 def largest_side(train: Train) -> int:
     """Return the largest side that is trained on."""
     return max(train.sizes, default=train.size)
 
 
+def sides_of(train: Train) -> str:
+    """Name the sides that are trained on, for people.
+
+    >>> sides_of(Train(size=160)), sides_of(Train(sizes=(96, 128)))
+    ('160', '96–128')
+    """
+    return "–".join(dict.fromkeys(str(train_side(train, epoch)) for epoch in (0, train.epochs - 1)))
+
+
 def predict_side(train: Train) -> int:
     """Return the side in pixels of the images that a member predicts on: by default that it ends with."""
-    return train.test_size or train_side(train, train.epochs - 1)
+    return train.test_size or final_side(train)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline import terminal
 from pipeline.artifacts import lock, manifest, paths, state, writer
-from pipeline.config import Config
+from pipeline.config import Config, sides_of
 from pipeline.errors import DataError
 
 STAGE = "report"
@@ -59,7 +59,7 @@ def expected(config: Config) -> manifest.Expected:
         "data.name": config.data.name,
         "data.metric": config.data.metric,
         "folds.count": config.folds.count,
-        "members": [[m.name, m.model, m.train.size, m.train.epochs] for m in config.members],
+        "members": [[m.name, m.model, sides_of(m.train), m.train.epochs] for m in config.members],
         "plotly": metadata.version("plotly"),
         "cleanlab": _version("cleanlab"),
     }

@@ -10,9 +10,11 @@ import pytest
 
 from pipeline import config
 from pipeline.artifacts import manifest
+from pipeline.class_balance import SAMPLER_POWERS
 from pipeline.config import Member, Train, View
 from pipeline.dataset.augment import RECIPES
 from pipeline.errors import UsageError
+from pipeline.learn.losses import LOSSES
 from pipeline.learn.tta import VIEWS
 
 TWO_MEMBERS = """
@@ -220,7 +222,10 @@ def test_wrong_override_on_the_command_line_is_one_message_and_exit_code_2():
 
 def test_the_names_in_the_configuration_are_those_of_the_registries():
     assert set(get_args(View)) == set(VIEWS)
-    assert set(get_args(get_args(get_type_hints(Train)["augment"])[0])) == set(RECIPES)
+    hints = get_type_hints(Train)
+    assert set(get_args(get_args(hints["augment"])[0])) == set(RECIPES)
+    assert set(get_args(hints["loss"])) == set(LOSSES)
+    assert set(get_args(hints["sampler"])) == set(SAMPLER_POWERS)
 
 
 def test_recipes_that_contradict_themselves_are_refused():

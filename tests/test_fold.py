@@ -36,11 +36,10 @@ CASES = {
 
 
 @pytest.fixture(autouse=True)
-def threads():
-    before, hang_up = torch.get_num_threads(), signal.getsignal(signal.SIGHUP)
+def hang_up(torch_threads):
+    before = signal.getsignal(signal.SIGHUP)
     yield
-    torch.set_num_threads(before)
-    signal.signal(signal.SIGHUP, hang_up)
+    signal.signal(signal.SIGHUP, before)
 
 
 def trainer_of(finished, folder, name="resnet", **recipe):

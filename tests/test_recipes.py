@@ -4,13 +4,12 @@ import math
 from typing import get_args, get_type_hints
 
 import pytest
-import torch
 
 from pipeline.config import Train
-from pipeline.learn.losses import LOSSES
 from tests import tiny_vgg
 from tests.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("torch_threads")
 FAMILIES = ["test_resnet", "test_efficientnet", tiny_vgg.NAME, "test_convnext", "test_vit"]
 HINTS = get_type_hints(Train)
 RECIPES = [
@@ -21,17 +20,6 @@ RECIPES = [
     {"freeze_epochs": 1, "layer_decay": 0.8},
     {"train_stages": 2, "optimizer": "rmsprop"},
 ]
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-def test_every_loss_of_the_configuration_is_there():
-    assert set(LOSSES) == set(get_args(HINTS["loss"]))
 
 
 @pytest.mark.parametrize("model", FAMILIES)

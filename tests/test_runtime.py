@@ -18,14 +18,8 @@ from pipeline.learn.runtime import FORMATS, Choice, build_runtime, choose, find_
 from pipeline.learn.weights import RANDOM
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("torch_threads")
 FIXED = Train(size=32, batch=4, threads=1, dtype="float32", memory_format="contiguous", device="cpu")
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def model():

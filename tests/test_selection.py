@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-import torch
 from torch import nn
 
 from pipeline.config import Train
@@ -12,14 +11,8 @@ from pipeline.score.metrics import METRICS
 from tests import tiny
 from tests.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("torch_threads")
 STILL = {"batch": 15, "schedule": "constant", "warmup_epochs": 0, "lr": 1e-7, "ema": False, "dropout": 0.3}
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def chosen(scores: list[float], metric: str, **recipe) -> tuple[float, list[bool]]:

@@ -162,7 +162,13 @@ def test_a_fold_that_is_held_is_waited_for_otherwise(competition, capsys, monkey
     remove_folds(config, ("a", 0), ("b", 1))
     with tiny.held_elsewhere(tiny.job_of(config, "a", 0).lock_file) as child:
         monkeypatch.setattr(train, "LOCKED_WAIT_SECONDS", 0.01)
-        threading.Timer(0.5, child.stdin.close).start()
+        pause = train._pause
+
+        def release_and_pause():  # it is told that it waits, however slow the machine is
+            child.stdin.close()
+            pause()
+
+        monkeypatch.setattr(train, "_pause", release_and_pause)
         tiny.run("train", config)
     assert is_done(config, "a", 0)
     assert is_done(config, "b", 1)

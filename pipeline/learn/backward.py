@@ -1,6 +1,6 @@
 """A step's gradients: a batch in pieces that fit the memory, its images mixed or not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
@@ -21,11 +21,8 @@ class Gradients:
 
     def __init__(self, model: nn.Module, runtime: Runtime, scaler: torch.amp.GradScaler, micro: int):
         self.model, self.runtime, self.scaler, self.micro = model, runtime, scaler, micro
-        buffers = list(model.buffers())
-        self.floats = [buffer for buffer in buffers if buffer.is_floating_point()]
-        self.counters = [buffer for buffer in buffers if not buffer.is_floating_point()]
-        self.floats_before = [buffer.clone() for buffer in self.floats]
-        self.counters_before = [buffer.clone() for buffer in self.counters]
+        self.buffers = _by_dtype(model.buffers())
+        self.before = [[buffer.clone() for buffer in buffers] for buffers in self.buffers]
 
     def add(
         self,
@@ -40,7 +37,7 @@ class Gradients:
 
         images float [B, 3, H, W] and targets int64 [B] on the device; `seed` is of the step's dropouts.
         """
-        self._copy(self.floats_before, self.floats, self.counters_before, self.counters)
+        _copy(self.buffers, self.before)
         while True:
             torch.manual_seed(seed)
             try:
@@ -50,7 +47,7 @@ class Gradients:
                     raise
                 self.micro = -(-min(self.micro or len(images), len(images)) // 2)
             self.model.zero_grad(set_to_none=True)
-            self._copy(self.floats, self.floats_before, self.counters, self.counters_before)
+            _copy(self.before, self.buffers)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             halved(self.micro)
@@ -73,10 +70,16 @@ class Gradients:
             total += loss.detach()
         return total
 
-    @staticmethod
-    def _copy(*pairs: list[torch.Tensor]) -> None:
-        """Copy lists of tensors, (to, from, to, from)."""
-        with torch.no_grad():
-            for to, source in zip(pairs[::2], pairs[1::2], strict=True):
-                if to:
-                    torch._foreach_copy_(to, source)
+
+def _by_dtype(tensors: Iterable[torch.Tensor]) -> list[list[torch.Tensor]]:
+    """Group tensors by their dtype: lists of one can be copied by one kernel."""
+    found: dict[torch.dtype, list[torch.Tensor]] = {}
+    for tensor in tensors:
+        found.setdefault(tensor.dtype, []).append(tensor)
+    return list(found.values())
+
+
+@torch.no_grad()
+def _copy(source: list[list[torch.Tensor]], to: list[list[torch.Tensor]]) -> None:
+    for own, other in zip(source, to, strict=True):
+        torch._foreach_copy_(other, own)

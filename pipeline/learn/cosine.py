@@ -54,8 +54,10 @@ def with_cosine_classifier(model: nn.Module, classes: int, scale: float) -> nn.M
 
 
 def _classifier_paths(model: Any) -> tuple[str, ...]:
-    """Return where the classifiers are, as "fc", "classifier", "head.fc": timm says so for every model."""
-    names = model.pretrained_cfg.get("classifier") or model.default_cfg["classifier"]
+    """Return where the classifiers are, as "fc", "classifier", "head.fc": timm says so."""
+    names = model.pretrained_cfg.get("classifier")
+    if not names:
+        raise UsageError(f"timm doesn't say where {type(model).__name__} has its classifier: leave out ldam.")
     return (names,) if isinstance(names, str) else tuple(names)
 
 

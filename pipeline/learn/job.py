@@ -15,7 +15,7 @@ from pipeline import terminal
 from pipeline.artifacts import manifest, paths, predictions, writer
 from pipeline.artifacts.jobs import Job
 from pipeline.artifacts.training_log import read_epochs
-from pipeline.config import Config
+from pipeline.config import Config, largest_side
 from pipeline.dataset.cache import Cache, open_cache
 from pipeline.dataset.folds.folds_file import Folds, load_folds
 from pipeline.dataset.loader import count_steps, predict_loader, rows_of
@@ -132,8 +132,8 @@ def _plain_faults(job: Job) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise ResourceError(
-            f"{name}: out of memory on {train.batch} images of {train.size} px through {job.member.model}: "
-            "a smaller train.batch or train.size needs less."
+            f"{name}: out of memory on images of {largest_side(train)} px through {job.member.model}, few at "
+            "a time too: a smaller train.size or predict.batch needs less."
         ) from error
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
@@ -198,7 +198,7 @@ def _metrics(work: Work, job: Job, probs: np.ndarray, targets: np.ndarray) -> di
         "log_loss": METRICS["log-loss"].of_probs(targets, probs),
         "accuracy": METRICS["accuracy"].of_probs(targets, probs),
         "images": len(targets),
-        "epochs": job.member.train.epochs,
+        "epochs": len(epochs),
         "weights_source": weights_name(job.run_folder),
         "images_per_second": round(images / max(seconds, 1e-9), 1),
         "seconds": round(seconds, 2),

@@ -26,16 +26,15 @@ def mix(
     share from Beta(alpha, alpha), for CutMix of the area that stays (Zhang et al. 2018, arXiv:1710.09412; Yun
     et al. 2019, arXiv:1905.04899). Nothing is mixed in the last train.unmixed_epochs.
     """
-    kinds = [kind for kind in (_mixup, _cutmix) if getattr(train, kind.__name__[1:])]
+    kinds = [(alpha, apply) for alpha, apply in ((train.mixup, _mixup), (train.cutmix, _cutmix)) if alpha]
     if not kinds or epoch >= train.epochs - train.unmixed_epochs:
         return None
     draw = generator(train.seed, "mix", fold, step)
     if draw.random() >= train.mix_share:
         return None
-    kind = kinds[draw.integers(len(kinds))]
-    alpha = getattr(train, kind.__name__[1:])
+    alpha, apply = kinds[draw.integers(len(kinds))]
     partner = torch.from_numpy(draw.permutation(len(images))).to(images.device)
-    share = kind(images, images[partner], float(draw.beta(alpha, alpha)), draw)
+    share = apply(images, images[partner], float(draw.beta(alpha, alpha)), draw)
     return Mixed(images, targets[partner], torch.full((len(images),), share, device=images.device))
 
 

@@ -10,7 +10,7 @@ import torch
 
 from pipeline import terminal
 from pipeline.artifacts import lock, manifest, writer
-from pipeline.config import Config, Member, predict_side, train_side
+from pipeline.config import Config, Member, final_side, predict_side
 from pipeline.config_text import to_toml
 from pipeline.errors import DataError
 from pipeline.learn import weights
@@ -73,7 +73,7 @@ def initial_model(member: Member, source: weights.Source, classes: int) -> torch
         seed_key=key(train.seed, "weights"),
         drop_rate=train.dropout,
         drop_path_rate=train.drop_path,
-        size=train_side(train, train.epochs - 1),
+        size=final_side(train),
         cosine_scale=train.ldam_scale if train.loss == "ldam" else 0.0,
     )
 

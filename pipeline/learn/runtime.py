@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pipeline import terminal
-from pipeline.config import Train, train_side
+from pipeline.config import Train, final_side
 from pipeline.errors import UsageError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -162,8 +162,8 @@ def _predict_step(model: nn.Module, train: Train, runtime: Runtime) -> Callable[
 
 
 def _batch(train: Train, runtime: Runtime) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    side = train_side(train, train.epochs - 1)
-    pixels = torch.full((train.micro_batch or train.batch, side, side, 3), 127, dtype=torch.uint8)
+    side = final_side(train)
+    pixels = torch.full((_at_once(train), side, side, 3), 127, dtype=torch.uint8)
     level = torch.full((3, 1, 1), 127.5, device=runtime.device)
     return pixels, level, level
 
@@ -176,4 +176,8 @@ def _speed(step: Callable[[], None], train: Train) -> float:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
-    return (train.micro_batch or train.batch) / min(seconds[1:])
+    return _at_once(train) / min(seconds[1:])
+
+
+def _at_once(train: Train) -> int:
+    return min(train.micro_batch or train.batch, train.batch)

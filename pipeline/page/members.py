@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import terminal
+from pipeline.config import sides_of
 from pipeline.page.data import Content
 from pipeline.page.runs import FoldResult, MemberRun
 from pipeline.page.values import NONE, finite, mapping, score, written
@@ -48,7 +49,7 @@ def _own_row(content: Content, run: MemberRun, fold_count: int) -> MemberRow:
     results = {fold.fold: fold for fold in run.folds}
     return MemberRow(
         name=run.member.name,
-        about=f"{run.member.model}, {run.member.train.size} px, {run.member.train.epochs} epochs",
+        about=f"{run.member.model}, {sides_of(run.member.train)} px, {run.member.train.epochs} epochs",
         cells=[_cell(results.get(k)) for k in range(fold_count)],
         weights_source=run.weights_source() or NONE,
         time=terminal.duration(run.seconds()) if run.done() else NONE,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from pipeline.config import Member, predict_side
+from pipeline.config import Member, predict_side, sides_of
 from pipeline.page.escape import plotly_text
 from pipeline.page.plots import Figure, log_axis
 
@@ -82,7 +82,7 @@ def _sentence(usable: np.ndarray, short_sides: np.ndarray) -> str:
 def _member(member: Member, short_sides: np.ndarray) -> tuple[str, str, str, str]:
     tested = predict_side(member.train)
     share = (short_sides < tested).mean()
-    return member.name, f"{member.train.size} px", f"{tested} px", f"{share:.0%}"
+    return member.name, f"{sides_of(member.train)} px", f"{tested} px", f"{share:.0%}"
 
 
 def _scatter(shown: np.ndarray) -> Figure:

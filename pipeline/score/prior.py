@@ -5,6 +5,9 @@ than once: a log pool of total weight 1.3 multiplies by prior^1.3. A power of th
 classes, takes that back; a temperature can't.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from pipeline.score.calibrate import (
@@ -20,6 +23,9 @@ from pipeline.score.calibrate import (
 from pipeline.score.metrics import SMALLEST_PROB
 
 MOST_POWER = 2.0
+LOWEST = np.array([1 / HIGHEST_TEMPERATURE, -MOST_POWER])  # of 1/T and the power
+HIGHEST = np.array([1 / LOWEST_TEMPERATURE, MOST_POWER])
+Loss = tuple[float, np.ndarray, np.ndarray]  # with its gradient [2] and second derivatives [2, 2]
 LOSS_ROUNDING = 1e-7  # float32 knows the loss no better
 
 
@@ -68,24 +74,8 @@ def fit_leaning(probs: np.ndarray, targets: np.ndarray, shares: np.ndarray) -> t
     truth = np.array(
         [logits[np.arange(len(targets)), targets].mean(dtype=np.float64), log_shares[targets].mean()]
     )
-    lowest, highest = (
-        np.array([1 / HIGHEST_TEMPERATURE, -MOST_POWER]),
-        np.array([1 / LOWEST_TEMPERATURE, MOST_POWER]),
-    )
-    loss, slope, curvature = _loss(logits, log_shares, truth, numbers)
-    for _ in range(MAX_STEPS):
-        held = ((numbers <= lowest) & (slope > 0)) | ((numbers >= highest) & (slope < 0))
-        step = _newton_step(slope, curvature, held)
-        if np.abs(step).max() < TOLERANCE:
-            break
-        while True:
-            following = np.clip(numbers - step, lowest, highest)
-            found = _loss(logits, log_shares, truth, following)
-            if found[0] <= loss + LOSS_ROUNDING or np.abs(step).max() < TOLERANCE:
-                break
-            step /= 2
-        numbers, (loss, slope, curvature) = following, found
-    return 1.0 / float(numbers[0]), float(numbers[1])
+    found = _minimise(partial(_loss, logits, log_shares, truth), numbers)
+    return 1.0 / float(found[0]), float(found[1])
 
 
 def lean(probs: np.ndarray, temperature: float, shares: np.ndarray, power: float) -> np.ndarray:
@@ -103,6 +93,24 @@ def _times(probs: np.ndarray, factors: np.ndarray) -> np.ndarray:
     return weighted / weighted.sum(-1, keepdims=True)
 
 
+def _minimise(loss_of: Callable[[np.ndarray], Loss], numbers: np.ndarray) -> np.ndarray:
+    """The numbers (1/T, power) within their bounds of least loss, by Newton's method from some numbers on."""
+    loss, slope, curvature = loss_of(numbers)
+    for _ in range(MAX_STEPS):
+        held = ((numbers <= LOWEST) & (slope > 0)) | ((numbers >= HIGHEST) & (slope < 0))
+        step = _newton_step(slope, curvature, held)
+        if np.abs(step).max() < TOLERANCE:
+            break
+        while True:
+            following = np.clip(numbers - step, LOWEST, HIGHEST)
+            found = loss_of(following)
+            if found[0] <= loss + LOSS_ROUNDING or np.abs(step).max() < TOLERANCE:
+                break
+            step /= 2
+        numbers, (loss, slope, curvature) = following, found
+    return numbers
+
+
 def _newton_step(slope: np.ndarray, curvature: np.ndarray, held: np.ndarray) -> np.ndarray:
     """What to subtract from the numbers [2]; those `held` at a bound stay."""
     step, free = np.zeros(2), np.flatnonzero(~held)
@@ -112,9 +120,7 @@ def _newton_step(slope: np.ndarray, curvature: np.ndarray, held: np.ndarray) -> 
     return step
 
 
-def _loss(
-    logits: np.ndarray, log_shares: np.ndarray, truth: np.ndarray, numbers: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
+def _loss(logits: np.ndarray, log_shares: np.ndarray, truth: np.ndarray, numbers: np.ndarray) -> Loss:
     """Log-loss a row at (1/T, power), its gradient [2] and second derivatives [2, 2].
 
     logits float32 [n, C], log_shares float32 [C]; truth holds the means of both for the true classes.
