@@ -7,13 +7,8 @@ from typing import Any
 
 import torch
 
-FIXED = (
-    "params",
-    "lr",
-    "initial_lr",
-    "lr_scale",
-    "param_names",
-)  # of a group: made anew, or set at each step
+# of a group: made anew, or set at each step
+FIXED = ("params", "lr", "initial_lr", "lr_scale", "param_names")
 
 
 def pack(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
