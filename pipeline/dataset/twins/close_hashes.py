@@ -19,7 +19,7 @@ CLASS_BITS = np.array([0xAA00AA00AA00AA00, 0x5500550055005500, 0xAA00AA00AA00AA,
 # the flips, of those in FLIPS, that complement each class
 COMPLEMENTED = ((), (1, 3), (2, 3), (1, 2))
 BATCH_PAIRS = 1 << 21  # that are found for some hashes before others are looked up
-PIECE_PAIRS = 1 << 17  # that are compared at a time, 40 bytes each
+PIECE_PAIRS = 1 << 18  # that are compared at a time, 40 bytes each
 
 
 class Index(NamedTuple):
@@ -79,10 +79,16 @@ def _lookups(index: Index, hashes: np.ndarray, reach: int) -> Iterator[Lookup]:
 
 def _compared(index: Index, lookup: Lookup, first: int, last: int, reach: int) -> Iterator[np.ndarray]:
     """Yield what is close to the hashes from `first` to `last` and isn't found in a class before."""
-    masks = [np.uint64(FLIPS[way % 4]) for way in lookup.ways]
-    for place, at in _positions(lookup.begin[first:last], lookup.many[first:last]):
-        different = lookup.hashes[first:last][place] ^ index.hashes[lookup.of][at]
-        fewest = np.bitwise_count(different ^ masks[0])
+    flips = [np.uint64(FLIPS[way % 4]) for way in lookup.ways]
+    turned = lookup.hashes[first:last] ^ flips[0]
+    masks = [flip ^ flips[0] for flip in flips]
+    for some, ends, at in _positions(lookup.begin[first:last], lookup.many[first:last]):
+        different = index.hashes[lookup.of].take(at)
+        begin = 0
+        for one, end in zip(turned[some], ends.tolist(), strict=True):
+            np.bitwise_xor(different[begin:end], one, out=different[begin:end])
+            begin = end
+        fewest = np.bitwise_count(different)
         for mask in masks[1:]:
             np.minimum(fewest, np.bitwise_count(different ^ mask), out=fewest)
         hit = np.flatnonzero(fewest <= reach)
@@ -92,25 +98,26 @@ def _compared(index: Index, lookup: Lookup, first: int, last: int, reach: int) -
             for c in range(lookup.of):
                 new &= np.bitwise_count(left & CLASS_BITS[c]) > (reach - c) // 4
             near = hit[new]
-            bits = np.bitwise_count(left[new])
+            places = first + some.start + np.searchsorted(ends, near, side="right")
             rows = index.rows[lookup.of][at[near]]
-            yield np.stack([place[near] + first, rows, np.full(len(near), way), bits], 1, dtype=np.int64)
+            bits = np.bitwise_count(left[new])
+            yield np.stack([places, rows, np.full(len(near), way), bits], 1, dtype=np.int64)
 
 
-def _positions(begin: np.ndarray, count: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield, piece by piece, places among the wanted words [k, m] and positions where the index has them."""
+def _positions(begin: np.ndarray, count: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Yield, piece by piece, where the index has the wanted words [k, m] of some hashes.
+
+    A piece is a slice of the k, where each one's positions end, and the positions, int64.
+    """
     for low, high in _runs(count.sum(1).cumsum(), PIECE_PAIRS):
         sizes, origin = count[low:high].ravel(), begin[low:high].ravel()
         filled = np.flatnonzero(sizes)
-        stops = sizes[filled].cumsum()
-        if len(stops):
-            # what np.repeat would do, but that one holds the interpreter's lock
-            which = np.zeros(stops[-1], np.int64)
-            which[stops[:-1]] = 1
-            np.cumsum(which, out=which)
-            at = (origin[filled] - stops + sizes[filled]).take(which)
-            at += np.arange(stops[-1])
-            yield (low + filled // count.shape[1]).take(which), at
+        if len(filled):
+            sizes, origin = sizes[filled], origin[filled]
+            stops = sizes.cumsum()
+            at = np.repeat(origin - stops + sizes, sizes)
+            at += np.arange(len(at))
+            yield slice(low, high), count[low:high].sum(1).cumsum(), at
 
 
 def _runs(ends: np.ndarray, size: int) -> list[tuple[int, int]]:
