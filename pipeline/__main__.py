@@ -6,7 +6,7 @@
 
 One stage (with the earlier ones that are missing): python -m pipeline.STAGE
   stages:   download prepare folds train predict ensemble submit report
-  commands: status config compare clean
+  commands: status config compare tune clean
 """
 
 import argparse

@@ -4,7 +4,7 @@ A training that balances believes in shares (a prior) of its own: the data's to 
 classes count the same. Loss and sampler each take from that power, 1 where nothing is balanced.
 """
 
-from pipeline.config_train import Train
+from pipeline.config_train import Train, retrains
 from pipeline.errors import UsageError
 
 # The power of its rows that a class is drawn with; and of its share that a plain loss then believes in.
@@ -14,7 +14,8 @@ SAMPLER_POWERS = {"natural": 1.0, "square-root": 0.5, "class-balanced": 0.0}
 def check_balance(train: Train) -> None:
     """Refuse a sampler that balances beside a loss that does: rare classes would be paid for twice.
 
-    Raises UsageError, also for an ldam that too few epochs keep from re-weighting: it is asked to.
+    Raises UsageError, also for an ldam that too few epochs keep from re-weighting: it is asked to; and for
+    retrain_epochs, which balance, beside either, or where the best epoch may come before them.
 
     >>> check_balance(Train(sampler="square-root", loss="focal"))
     >>> check_balance(Train(sampler="class-balanced", loss="balanced-softmax"))
@@ -24,12 +25,29 @@ both balance the classes: rare ones would be balanced twice. Keep one of them, w
 train.sampler=natural or with train.loss=cross-entropy.
     """
     plain = _without_balance(train)
+    if train.retrain_epochs:
+        _check_retraining(train, plain)
     if train.sampler != "natural" and plain:
         raise UsageError(
             f'train.sampler = "{train.sampler}" and train.loss = "{train.loss}" both balance the classes: '
             "rare ones would be balanced twice. Keep one of them, with train.sampler=natural or with "
             f"{plain}."
         )
+
+
+def _check_retraining(train: Train, plain: str) -> None:
+    if train.retrain_epochs >= train.epochs:
+        raise UsageError(
+            f"train.retrain_epochs = {train.retrain_epochs} of train.epochs = {train.epochs}: no epoch is "
+            "left that trains the features."
+        )
+    if train.sampler != "natural" or plain:
+        raise UsageError(
+            "train.retrain_epochs balances the classes by itself, after epochs that see them as they are: "
+            f"rare ones would be balanced twice. Keep it with {plain or 'train.sampler=natural'}."
+        )
+    if train.select == "best":
+        raise UsageError('train.retrain_epochs needs train.select = "last": the classifier comes last.')
 
 
 def trained_power(train: Train) -> float:
@@ -44,8 +62,11 @@ def trained_power(train: Train) -> float:
     >>> recipes = Train(), Train(sampler="square-root"), Train(loss="logit-adjusted", logit_tau=0.75)
     >>> [trained_power(recipe) for recipe in recipes]
     [1.0, 0.5, 0.25]
+    >>> trained_power(Train(retrain_epochs=2))
+    0.0
     """
-    return SAMPLER_POWERS[train.sampler] - _taken_by_loss(train)
+    sampler = "class-balanced" if retrains(train, train.epochs - 1) else train.sampler
+    return SAMPLER_POWERS[sampler] - _taken_by_loss(train)
 
 
 def reweights(train: Train, progress: float) -> bool:

@@ -41,6 +41,9 @@ def _unreferenced(config: Config) -> Iterator[tuple[Path, str]]:
         is_run = (folder / "environment.lock").exists()
         if is_run and kept is not None and folder not in kept and not _is_busy(folder):
             yield folder, "a run of another recipe, member or split"
+    for folder in sorted(paths.tune(config).glob("*/runs")):
+        if not _is_busy(folder.parent):
+            yield folder, "a trial of a search that was stopped: without it that trial begins anew"
     scores = manifest.read_json(paths.ensemble(config) / "scores.json") or {}
     for file in sorted(Path(config.paths.submissions).glob(f"{config.data.name}-{8 * '[0-9a-f]'}.csv")):
         if scores and str(file) != scores.get("submission"):

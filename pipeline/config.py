@@ -14,14 +14,23 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.class_balance import check_balance
-from pipeline.config_fields import Config, Data, Drawn, Member, View, recipe
+from pipeline.config_fields import Config, Data, Drawn, Member, View, recipe, title, trainings
 from pipeline.config_text import explain
-from pipeline.config_train import Train, final_side, largest_side, predict_side, sides_of, train_side
+from pipeline.config_train import (
+    Train,
+    final_side,
+    largest_side,
+    predict_side,
+    retrains,
+    sides_of,
+    train_side,
+)
 from pipeline.errors import UsageError
 
 __all__ = [
     "Config", "Data", "Drawn", "Member", "Train", "View", "final_side", "find", "largest_side", "load",
-    "parse_override", "predict_side", "recipe", "resolve", "sides_of", "train_side",
+    "parse_override", "predict_side", "recipe", "resolve", "retrains", "sides_of", "title", "train_side",
+    "trainings",
 ]  # fmt: skip
 PRESETS = Path(__file__).parent / "presets"
 SAMPLE = "sample"

@@ -130,6 +130,21 @@ class Ensemble:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Tune:
+    """[tune]: the search for a member's recipe, by `python -m pipeline.tune`."""
+
+    member: str = doc("", 'the member whose recipe is searched; "" = the first')
+    trials: int = doc(20, "recipes that are tried", ge=1)
+    seed: int = doc(0, "another seed tries other recipes", ge=0)
+    prune: bool = doc(True, "end a trial early whose validation score is under the median of the others'")
+    space: dict[str, Any] = doc(
+        {},
+        "what is searched: fields of [train], each with a list of choices or {low, high}, perhaps with log"
+        " or step; {} = lr, weight_decay, label_smoothing, mixup and augment",
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
 class Paths:
     """[paths]: folders, from the current one; inputs may be read-only, these may not."""
 
@@ -149,13 +164,33 @@ class Config:
     predict: Predict = doc(Predict(), "")
     ensemble: Ensemble = doc(Ensemble(), "")
     cache: Cache = doc(Cache(), "")
+    tune: Tune = doc(Tune(), "")
     paths: Paths = doc(Paths(), "")
+
+
+def trainings(member: Member) -> list[Member]:
+    """Return the member once a seed: what is trained, each a run of its own.
+
+    >>> [one.train.seed for one in trainings(Member(name="a", model="resnet50", train=Train(seeds=3)))]
+    [0, 1, 2]
+    """
+    seeds = range(member.train.seed, member.train.seed + member.train.seeds)
+    return [dataclasses.replace(member, train=dataclasses.replace(member.train, seed=seed)) for seed in seeds]
+
+
+def title(training: Member) -> str:
+    """Name one training of a member: with its seed, where there are several.
+
+    >>> title(trainings(Member(name="a", model="resnet50", train=Train(seeds=2)))[1])
+    'a seed 1'
+    """
+    return f"{training.name} seed {training.train.seed}" if training.train.seeds > 1 else training.name
 
 
 def recipe(member: Member) -> dict[str, Any]:
     """Return what the member's training depends on, as flat names: fields that differ from their defaults.
 
-    A release with new fields makes no run stale; MACHINE_FIELDS never count.
+    A release with new fields makes no run stale; MACHINE_FIELDS never count, nor how many seeds there are.
 
     >>> recipe(Member(name="a", model="resnet50", train=Train(epochs=3, workers=2)))
     {'model': 'resnet50', 'train.epochs': 3}
@@ -165,6 +200,6 @@ def recipe(member: Member) -> dict[str, Any]:
         fields["weights"] = member.weights
     for item in dataclasses.fields(Train):
         value = getattr(member.train, item.name)
-        if item.name not in MACHINE_FIELDS and value != getattr(Train(), item.name):
+        if item.name not in (*MACHINE_FIELDS, "seeds") and value != getattr(Train(), item.name):
             fields[f"train.{item.name}"] = value
     return fields

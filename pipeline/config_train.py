@@ -44,6 +44,12 @@ class Train:
     lr_factor: float = doc(0.1, "step, plateau: the rate is multiplied by it", gt=0, lt=1)
     patience_epochs: int = doc(2, "plateau: epochs without a lower training loss before the rate falls", ge=1)
     freeze_epochs: int = doc(0, "first epochs in which the classifier alone is trained", ge=0)
+    retrain_epochs: int = doc(
+        0,
+        "last epochs in which a new classifier alone is trained, on class-balanced batches (cRT); the"
+        " schedule is run before them and again in them",
+        ge=0,
+    )
     train_stages: int = doc(0, "train the last n stages alone (the classifier counts as one); 0 = all", ge=0)
     loss: Literal[
         "cross-entropy", "focal", "class-weighted", "balanced-softmax", "logit-adjusted", "ldam", "bce"
@@ -81,6 +87,9 @@ class Train:
         "light", "a recipe by name, or a list of Albumentations transforms with their arguments"
     )
     seed: int = doc(0, "another seed trains another model", ge=0)
+    seeds: int = doc(
+        1, "models a fold, trained with seed, seed + 1, …: their predictions are averaged as one member", ge=1
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = doc(
         "auto", "autocast in training; auto = timed"
     )
@@ -93,6 +102,15 @@ class Train:
     )
     checkpoint_minutes: float = doc(5.0, "minutes between checkpoints within an epoch", gt=0)
     max_minutes: float = doc(0.0, "stop with a checkpoint after so many minutes; 0 = never", ge=0)
+
+
+def retrains(train: Train, epoch: int) -> bool:
+    """Tell whether an epoch, counted from 0, is one of those that train a new classifier alone.
+
+    >>> [retrains(Train(epochs=4, retrain_epochs=1), epoch) for epoch in range(4)]
+    [False, False, False, True]
+    """
+    return epoch >= train.epochs - train.retrain_epochs
 
 
 def train_side(train: Train, epoch: int) -> int:

@@ -31,7 +31,7 @@ from pipeline.config import Config
 from pipeline.errors import DataError, UsageError
 
 STAGE = "ensemble"
-VERSION = 2
+VERSION = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -37,6 +37,10 @@ class ResourceError(PipelineError):
     exit_code = 5
 
 
+class NotFiniteError(ResourceError):
+    """A training's loss or gradient became infinite or no number at all."""
+
+
 class Interrupted(PipelineError):
     """A signal or the time limit asked to stop; what was done is on disk."""
 

@@ -43,7 +43,7 @@ def states(config: Config) -> list[State]:
         return []
     held = _lock(config)
     return [
-        state.of(job.test_manifest, job.test, job.member.name, job.fold, held)
+        state.of(job.test_manifest, job.test, job.title, job.fold, held)
         for job in predicted_jobs(config)
     ]
 
@@ -80,7 +80,7 @@ def _check_trained(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if why := manifest.stale(job.oof_manifest, job.oof):
             raise DataError(
-                f"fold {job.fold} of {job.member.name} isn't trained ({why}): "
+                f"fold {job.fold} of {job.title} isn't trained ({why}): "
                 f"python -m pipeline.train --fold {job.fold} --member {job.member.name}"
             )
 

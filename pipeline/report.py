@@ -14,11 +14,11 @@ from pathlib import Path
 
 from pipeline import terminal
 from pipeline.artifacts import lock, manifest, paths, state, writer
-from pipeline.config import Config, sides_of
+from pipeline.config import Config, sides_of, trainings
 from pipeline.errors import DataError
 
 STAGE = "report"
-VERSION = 3
+VERSION = 4
 FOLD_FILES = ("log.jsonl", "metrics.json")
 ENSEMBLE_FILES = ("scores.json", "weights.json", "oof.npz")
 
@@ -59,7 +59,9 @@ def expected(config: Config) -> manifest.Expected:
         "data.name": config.data.name,
         "data.metric": config.data.metric,
         "folds.count": config.folds.count,
-        "members": [[m.name, m.model, sides_of(m.train), m.train.epochs] for m in config.members],
+        "members": [
+            [m.name, m.model, sides_of(m.train), m.train.epochs, m.train.seeds] for m in config.members
+        ],
         "plotly": metadata.version("plotly"),
         "cleanlab": _version("cleanlab"),
     }
@@ -71,9 +73,11 @@ def _inputs(config: Config) -> dict[str, Path]:
     files = {"folds": paths.folds_record(config), "images": cache / "images.parquet"}
     files |= {"classes": paths.cache_manifest(config), "shift": paths.shift(config)}
     files |= {f"ensemble/{name}": ensemble / name for name in ENSEMBLE_FILES}
+    files |= {f"tune/{path.parent.name}": path for path in paths.tune_records(config)}
     digest = _folds_digest(config)
-    for member in config.members if digest else ():
-        folder = paths.run(config, member, digest)
+    runs = [one for member in config.members for one in trainings(member)]
+    for training in runs if digest else ():
+        folder = paths.run(config, training, digest)
         for k in range(config.folds.count):
             files |= {f"{folder.name}/fold{k}/{name}": paths.fold(folder, k) / name for name in FOLD_FILES}
     return {name: file for name, file in files.items() if file.is_file()}

@@ -10,13 +10,11 @@ left to it.
 """
 
 import argparse
-import json
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline import interrupt, terminal
-from pipeline.artifacts import lock, manifest, predictions, state
+from pipeline.artifacts import lock, manifest, state
 from pipeline.artifacts.jobs import Job, can_find_jobs, find_jobs
 from pipeline.artifacts.state import State
 from pipeline.config import Config
@@ -43,8 +41,7 @@ def states(config: Config) -> list[State]:
     if not can_find_jobs(config):
         return [state.waiting(STAGE, member.name) for member in config.members]
     return [
-        state.of(job.oof_manifest, job.oof, job.member.name, job.fold, job.lock_file)
-        for job in find_jobs(config)
+        state.of(job.oof_manifest, job.oof, job.title, job.fold, job.lock_file) for job in find_jobs(config)
     ]
 
 
@@ -61,13 +58,14 @@ def run(config: Config, options: argparse.Namespace) -> None:
         terminal.stage(STAGE, f"up to date ({len(jobs)} folds)")
         return
     from pipeline.leaderboard.write import check_form
+    from pipeline.learn.cv_table import show_scores
     from pipeline.learn.job import open_work
 
     check_form(config)  # a sample submission that can't be understood is told now, not after the training
     with interrupt.caught():
         work = open_work(config, todo)
         _train_each(work, todo, wait=options.fold is None)
-    _show_scores(config, work)
+    show_scores(work)
 
 
 def check_choice(config: Config, fold: int | None, member: str | None) -> None:
@@ -81,14 +79,16 @@ def check_choice(config: Config, fold: int | None, member: str | None) -> None:
 
 def _train_each(work: "Work", todo: list[Job], wait: bool) -> None:
     """Train the jobs; those that another process holds are looked at again, or, without `wait`, refused."""
+    from pipeline.learn.cv_table import show_scores
+
     told = False
     while todo:
         refusals = []
         for job in todo:
             if refusal := _try(work, job):
                 refusals.append((job, refusal))
-            elif wait and work.todo and all(other.member != job.member for other in work.todo):
-                _show_scores(work.config, work)  # this member is done, others are to come
+            elif wait and work.todo and all(other.member.name != job.member.name for other in work.todo):
+                show_scores(work)  # this member is done, others are to come
         held = [job for job, _ in refusals]
         if held and not wait:
             with lock.hold(held[0].lock_file, _name(held[0])):
@@ -122,51 +122,7 @@ def _try(work: "Work", job: Job) -> LockedError | None:
 
 
 def _name(job: Job) -> str:
-    return f"fold {job.fold} of {job.member.name}"
-
-
-def _show_scores(config: Config, work: "Work") -> None:
-    """Print the cross-validation table: a row a member, its folds' scores, and the score of all OOF rows."""
-    jobs = find_jobs(config)
-    metric = config.data.metric
-    rows = []
-    for member in config.members:
-        own = [job for job in jobs if job.member == member]
-        metrics = [_read_metrics(job) for job in own]
-        done = [item for item in metrics if item]
-        folds = [f"{item['score']:.4f}" if item else "–" for item in metrics]
-        pooled = _pooled_score(work, own) if len(done) == len(own) else "–"
-        source = done[0]["weights_source"] if done else "–"
-        took = terminal.duration(sum(item["seconds"] for item in done))
-        rows.append([member.name, *folds, pooled, took, source])
-    columns = [
-        "member",
-        *(f"fold {k}" for k in range(config.folds.count)),
-        "all OOF",
-        "time",
-        "initial weights",
-    ]
-    terminal.table(
-        f"Cross-validation, {metric} (each row predicted by the model that didn't see it)", columns, rows
-    )
-
-
-def _pooled_score(work: "Work", jobs: Sequence[Job]) -> str:
-    import numpy as np
-
-    from pipeline.score.metrics import find_metric
-
-    parts = [predictions.load(job.file("oof.npz"), work.classes, work.folds.digest) for job in jobs]
-    probs = np.concatenate([part.probs.mean(axis=0) for part in parts])
-    position = {name: i for i, name in enumerate(work.folds.ids)}
-    rows = work.rows[[position[name] for part in parts for name in part.ids.tolist()]]
-    return f"{find_metric(work.config.data.metric).of_probs(work.targets[rows], probs):.4f}"
-
-
-def _read_metrics(job: Job) -> dict | None:
-    if manifest.stale(job.oof_manifest, job.oof):
-        return None
-    return json.loads(job.file("metrics.json").read_bytes())
+    return f"fold {job.fold} of {job.title}"
 
 
 if __name__ == "__main__":

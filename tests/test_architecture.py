@@ -45,7 +45,7 @@ BELOW["commands"] = BELOW["stages"] | {"stages"}
 BELOW["start"] = BELOW["commands"] | {"commands"}
 STARTERS = {"pipeline.__main__", "pipeline.command"}
 HEAVY = {"torch", "torchvision", "timm", "pandas", "pyarrow", "albumentations", "cv2", "PIL", "sklearn",
-         "scipy", "skimage", "plotly", "jinja2", "rich", "safetensors"}  # fmt: skip
+         "scipy", "skimage", "plotly", "jinja2", "rich", "safetensors", "optuna"}  # fmt: skip
 LOADED_LATER = HEAVY - {"rich"}
 LIGHT_ROOMS = ("ground", "stages", "commands", "start")
 
@@ -116,7 +116,7 @@ def test_module_says_what_it_is_for_and_has_one_subject(name):
     assert len((ROOT / name).read_text().splitlines()) <= 300
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "status", "config", "compare", "clean", "__main__"])
+@pytest.mark.parametrize("stage", [*STAGES, "status", "config", "compare", "tune", "clean", "__main__"])
 def test_help_answers_without_loading_what_computes(stage):
     if not (ROOT / f"{stage}.py").exists():
         pytest.skip("not built yet")

@@ -1,22 +1,26 @@
 """Every preset: it loads, its models and weights exist, its recipes work, its head says what it is."""
 
 import re
+import tomllib
+from dataclasses import replace
 
 import pytest
 import timm
 
 from pipeline import config
+from pipeline.artifacts import paths
 from pipeline.dataset.augment import build_augment
 from pipeline.learn import weights
 from pipeline.learn.tta import VIEWS
 from pipeline.score.metrics import METRICS
+from tests import tiny, tiny_vgg
 
 NAMES = sorted(path.stem for path in config.PRESETS.glob("*.toml"))
 each_preset = pytest.mark.parametrize("name", NAMES)
 
 
 def test_presets_are_found():
-    assert {"sample", "ip102"} <= set(NAMES)
+    assert {"sample", "ip102", "seed-history"} <= set(NAMES)
 
 
 @each_preset
@@ -64,3 +68,35 @@ def test_ip102_is_the_recipe_that_its_head_reckons_with():
         assert member.train.size == timm.get_pretrained_cfg(member.model).input_size[-1]
     assert found.data.use_val == "train"
     assert found.data.kaggle_dataset == "rtlmhjbn/ip02-dataset"
+
+
+def test_each_system_of_the_seed_history_trains_and_stands_in_one_table(competition, capsys):
+    """Its recipes as they are, on models and images small enough for a test."""
+    raw = tomllib.loads((config.PRESETS / "seed-history.toml").read_text())
+    models = {"vgg16": tiny_vgg.NAME, "resnet50": "test_resnet"}
+    small = {"size": 32, "epochs": 2, "threads": 1, "dtype": "float32", "memory_format": "contiguous"}
+    members = [
+        {
+            "name": member["name"],
+            "model": models[member["model"].partition(".")[0]],
+            "weights": "random",
+            "train": {**raw["train"], **member["train"], **small},
+        }
+        for member in raw["members"]
+    ]
+    found = tiny.configure(competition, members=members)
+    names = ["vgg16", "resnet50-first", "resnet50-last", "default"]
+    assert [member.name for member in found.members] == names
+    assert found.members[0].train.optimizer == "rmsprop"
+    assert found.members[2].train.batch == 128
+    assert [item["name"] for item in found.members[2].train.augment] == ["RandomBrightnessContrast", "Rotate"]
+    alike = replace(config.load("ip102").members[0].train, size=32, epochs=2)
+    shown = config.load("seed-history").members[3].train
+    assert replace(shown, size=32, epochs=2) == alike
+    for stage in ("train", "predict", "ensemble", "report"):
+        tiny.run(stage, found)
+    table = capsys.readouterr().out.split("Cross-validation")[-1]
+    page = paths.report(found).read_text()
+    for name in (*names, "commonest class"):
+        assert re.search(rf"^{name} +\d\.\d{{4}} ", table, re.M), name
+        assert f'class="text">{name}<small>' in page

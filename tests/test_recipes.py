@@ -19,6 +19,7 @@ RECIPES = [
     {"mixup": 0.2, "cutmix": 1.0, "loss": "bce"},
     {"freeze_epochs": 1, "layer_decay": 0.8},
     {"train_stages": 2, "optimizer": "rmsprop"},
+    {"retrain_epochs": 1},
 ]
 
 

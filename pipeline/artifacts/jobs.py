@@ -1,4 +1,4 @@
-"""The pieces of work of a competition, member × fold: their folders, and what their manifests must say."""
+"""The pieces of work, member × seed × fold: their folders, and what their manifests must say."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.artifacts import manifest, paths
 from pipeline.artifacts.manifest import Expected
-from pipeline.config import Config, Member, load
+from pipeline.config import Config, Member, load, title, trainings
 from pipeline.errors import UsageError
 
 TRAIN_VERSION = 1
@@ -16,7 +16,10 @@ PREDICT_VERSION = 1
 
 @dataclass(frozen=True)
 class Job:
-    """One fold of one member's run; `model`, `oof` and `test` say what the manifests must."""
+    """One fold of one run of a member; `model`, `oof` and `test` say what the manifests must.
+
+    `member` has the run's own seed; its name is shared with the runs of other seeds.
+    """
 
     member: Member
     fold: int
@@ -24,6 +27,11 @@ class Job:
     model: Expected
     oof: Expected
     test: Expected
+
+    @property
+    def title(self) -> str:
+        """What people call the run: the member's name, with the seed where there are several."""
+        return title(self.member)
 
     @property
     def folder(self) -> Path:
@@ -67,10 +75,14 @@ def predicted_jobs(config: Config) -> list[Job]:
 
 
 def member_jobs(config: Config, member: Member) -> list[Job]:
-    """Return a job for each fold of one recipe, in the configuration or not."""
+    """Return a job for each seed and fold of one recipe, in the configuration or not."""
     facts = manifest.facts(paths.cache_manifest(config))
     folds_digest = manifest.folds_digest(paths.folds_record(config))
-    return [_job(config, member, k, folds_digest, facts) for k in range(config.folds.count)]
+    return [
+        _job(config, training, k, folds_digest, facts)
+        for training in trainings(member)
+        for k in range(config.folds.count)
+    ]
 
 
 def other_members(config: Config) -> list[Member]:
@@ -79,7 +91,7 @@ def other_members(config: Config) -> list[Member]:
     A run's recipe is in its config.toml; a folder that isn't named by it and these folds is left out.
     """
     folds_digest = manifest.folds_digest(paths.folds_record(config))
-    own = {paths.run(config, member, folds_digest) for member in config.members}
+    own = {paths.run(config, one, folds_digest) for member in config.members for one in trainings(member)}
     found = []
     for file in sorted(paths.competition(config).glob("*/config.toml")):
         if file.parent in own:

@@ -56,8 +56,12 @@ def competition(config: Config) -> Path:
 
 def run(config: Config, member: Member, folds_digest: str) -> Path:
     """Return runs/NAME/MEMBER-DIGEST8: the folder of one recipe on one fold assignment."""
-    fields = manifest.digest([run_recipe(member), folds_digest])
-    return competition(config) / f"{member.name}-{fields[:8]}"
+    return competition(config) / f"{member.name}-{recipe_digest(member, folds_digest)[:8]}"
+
+
+def recipe_digest(member: Member, folds_digest: str) -> str:
+    """Digest a recipe on a fold assignment, whatever the member is called."""
+    return manifest.digest([run_recipe(member), folds_digest])
 
 
 def run_recipe(member: Member) -> dict[str, Any]:
@@ -81,6 +85,16 @@ def ensemble(config: Config) -> Path:
 def external(config: Config) -> Path:
     """Return runs/NAME/external: predictions made elsewhere."""
     return competition(config) / "external"
+
+
+def tune(config: Config) -> Path:
+    """Return runs/NAME/tune: a folder for each search of a recipe."""
+    return competition(config) / "tune"
+
+
+def tune_records(config: Config) -> list[Path]:
+    """Return the files that say what the searches found."""
+    return sorted(tune(config).glob("*/best.json"))
 
 
 def report(config: Config) -> Path:

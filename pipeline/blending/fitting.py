@@ -16,6 +16,7 @@ from pipeline.score import statement
 from pipeline.score.chain import plan_for
 from pipeline.score.crossfit import CrossFitted, cross_fitted
 from pipeline.score.metrics import find_metric
+from pipeline.score.naive import naive_probs
 from pipeline.score.oof import OofRows, scored_rows
 
 
@@ -60,6 +61,7 @@ def scores(fitted: Fitted, blended: Sequence[Source]) -> dict[str, Any]:
     """Return the content of scores.json but for what the test rows and the submission add."""
     kinds = {source.name: source.kind for source in blended}
     content = statement.scores(fitted.found, fitted.rows, kinds, fitted.classes, fitted.folds.digest)
+    content["naive"] = _naive_score(fitted)
     tables = zip(blended, fitted.found.chain.blend.views, strict=True)
     content["chosen_on_their_rows"] = [source.name for source in blended if source.chosen_on_its_rows]
     content["views"] = {
@@ -67,6 +69,15 @@ def scores(fitted: Fitted, blended: Sequence[Source]) -> dict[str, Any]:
         for source, found in tables
     }
     return content
+
+
+def _naive_score(fitted: Fitted) -> float:
+    """Score what answers with the commonest class of the training rows."""
+    folds, index = fitted.folds, {name: i for i, name in enumerate(fitted.classes)}
+    targets = np.array([index[label] for label in folds.labels])
+    probs = naive_probs(targets, folds.fold_of, folds.groups, folds.kind, len(fitted.classes))
+    scored = folds.fold_of >= 0
+    return find_metric(fitted.found.metric).of_probs(targets[scored], probs[scored])
 
 
 def weights(fitted: Fitted, blended: Sequence[Source]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.artifacts import manifest, paths, predictions
-from pipeline.artifacts.jobs import Job, find_jobs, member_jobs, other_members
+from pipeline.artifacts.jobs import Job, member_jobs, other_members
 from pipeline.blending.external import external_files, load_external
 from pipeline.class_balance import trained_power
 from pipeline.config import Config
@@ -17,7 +17,7 @@ from pipeline.errors import DataError, UsageError
 
 @dataclass(frozen=True)
 class Source:
-    """One thing that can be blended, by its name: a run with a job a fold, or two files made elsewhere.
+    """One thing that can be blended, by its name: runs with a job a seed and fold, or files made elsewhere.
 
     `kind` is "member" (of the configuration), "run" (another recipe of these folds) or "external".
     """
@@ -58,10 +58,7 @@ def known_sources(config: Config) -> list[Source]:
 
     Raises DataError where prepare or folds haven't run, or two of them have one name.
     """
-    members = [
-        Source(member.name, "member", tuple(job for job in find_jobs(config) if job.member == member))
-        for member in config.members
-    ]
+    members = [Source(member.name, "member", tuple(member_jobs(config, member))) for member in config.members]
     runs = [Source(job[0].run_folder.name, "run", tuple(job)) for job in _other_runs(config)]
     files = external_files(paths.external(config))
     externals = [Source(name, "external", (), oof, test) for name, (oof, test) in files.items()]
@@ -97,28 +94,35 @@ def load_oof(
 ) -> tuple[np.ndarray, list[str]]:
     """Return probs float32 [V, n, C] in the order of `ids` (the folds' rows), and the names of the V views.
 
+    Several seeds' models of a fold count by their mean.
+
     fold_of int [n]; rows of fold −1 are NaN. Raises DataError naming the file for rows, classes, views or
     folds that don't fit.
     """
     if source.oof_file is not None:
         return _load_external_oof(source.oof_file, classes, ids, fold_of)
     probs, views = np.empty(0), None
-    for job in source.jobs:
-        path, held_out = job.file("oof.npz"), np.flatnonzero(fold_of == job.fold).tolist()
-        found = predictions.load(path, classes, folds_digest)
-        if views is None:
-            views = found.views.tolist()
-            probs = np.full((len(views), len(ids), len(classes)), np.nan, np.float32)
-        elif found.views.tolist() != views:
-            raise DataError(f"{path} has the views {found.views.tolist()}, other folds {views}: train again.")
-        probs[:, held_out] = predictions.join(path, found, [ids[i] for i in held_out])
+    for fold, files in _by_fold(source, "oof.npz").items():
+        held_out = np.flatnonzero(fold_of == fold).tolist()
+        seeds = []
+        for path in files:
+            found = predictions.load(path, classes, folds_digest)
+            views = views or found.views.tolist()
+            if found.views.tolist() != views:
+                raise DataError(
+                    f"{path} has the views {found.views.tolist()}, other folds {views}: train again."
+                )
+            seeds.append(predictions.join(path, found, [ids[i] for i in held_out]))
+        if not len(probs):
+            probs = np.full((len(seeds[0]), len(ids), len(classes)), np.nan, np.float32)
+        probs[:, held_out] = np.mean(seeds, axis=0)
     return probs, views or []
 
 
 def load_test(
     source: Source, classes: Sequence[str], ids: Sequence[str], folds_digest: str
 ) -> list[np.ndarray]:
-    """Return probs float32 [V, m, C] in the order of `ids`, one array a fold's model; one in all if external.
+    """Return probs float32 [V, m, C] in the order of `ids`, one array a fold; one in all if external.
 
     Raises DataError for rows that don't fit, or where predictions made elsewhere have no test file.
     """
@@ -128,8 +132,20 @@ def load_test(
             raise DataError(f"{source.oof_file} has no test predictions beside it: {expected} is missing.")
         found = load_external(source.test_file, classes, out_of_fold=False)
         return [predictions.join(source.test_file, found, ids)]
-    files = [job.file("test.npz") for job in source.jobs]
-    return [predictions.join(path, predictions.load(path, classes, folds_digest), ids) for path in files]
+    return [
+        np.mean(
+            [predictions.join(path, predictions.load(path, classes, folds_digest), ids) for path in files], 0
+        )
+        for files in _by_fold(source, "test.npz").values()
+    ]
+
+
+def _by_fold(source: Source, name: str) -> dict[int, list[Path]]:
+    """Return the file of each seed's model, fold by fold."""
+    files: dict[int, list[Path]] = {}
+    for job in source.jobs:
+        files.setdefault(job.fold, []).append(job.file(name))
+    return files
 
 
 def _other_runs(config: Config) -> list[list[Job]]:

@@ -13,7 +13,7 @@ from pipeline.config import Train, train_side
 from pipeline.dataset.augment import augment, build_augment
 from pipeline.dataset.cache import Cache
 from pipeline.dataset.layouts.image_files import LABELLED
-from pipeline.dataset.sampling import draw_rows, repeats
+from pipeline.dataset.sampling import draw_rows, repeats, sampler_of
 from pipeline.errors import DataError, UsageError
 from pipeline.randomness import key
 
@@ -58,7 +58,7 @@ def epoch_batches(
     >>> [len(b) for b in epoch_batches(np.arange(10), np.zeros(10, int), Train(batch=4), fold=0, epoch=0)]
     [4, 3, 3]
     """
-    order = draw_rows(rows, targets, train.sampler, train.seed, fold, epoch)
+    order = draw_rows(rows, targets, sampler_of(train, epoch), train.seed, fold, epoch)
     return np.array_split(order, count_steps(len(rows), train.batch))
 
 

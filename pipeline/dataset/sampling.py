@@ -3,6 +3,7 @@
 import numpy as np
 
 from pipeline.class_balance import SAMPLER_POWERS
+from pipeline.config import Train, retrains
 from pipeline.randomness import generator
 
 
@@ -28,6 +29,11 @@ def draw_rows(
     reached[-1:] = len(rows)  # not 1e-12 beside it
     ticks = np.ceil(reached - draw.random()).astype(np.int64)
     return draw.permutation(np.repeat(by_class, np.diff(ticks, prepend=0)))
+
+
+def sampler_of(train: Train, epoch: int) -> str:
+    """Return the sampler of an epoch: the recipe's, but class-balanced where a new classifier is trained."""
+    return "class-balanced" if retrains(train, epoch) else train.sampler
 
 
 def expected_draws(labels: np.ndarray, power: float) -> np.ndarray:

@@ -13,10 +13,10 @@ from torch import nn
 
 from pipeline import interrupt, terminal
 from pipeline.artifacts import training_log, writer
-from pipeline.config import Config, Member
+from pipeline.config import Config, Member, title
 from pipeline.dataset.cache import Cache
 from pipeline.dataset.loader import count_steps, epoch_batches, predict_loader, train_loader
-from pipeline.errors import Interrupted, ResourceError
+from pipeline.errors import Interrupted, NotFiniteError
 from pipeline.learn import checkpoint, optimizer_state
 from pipeline.learn.backward import Gradients
 from pipeline.learn.ema import build_ema, ema_decay, update_ema
@@ -25,9 +25,10 @@ from pipeline.learn.inference import build_predictor, frame_of, normalisation, p
 from pipeline.learn.losses import build_loss
 from pipeline.learn.mixing import mix
 from pipeline.learn.optim import build_optimizer, set_rate
+from pipeline.learn.retraining import classifier_start, restart_classifier
 from pipeline.learn.run_record import RunRecord, initial_model
 from pipeline.learn.runtime import FORMATS, Runtime
-from pipeline.learn.schedule import learning_rate
+from pipeline.learn.schedule import learning_rate, stage_steps
 from pipeline.learn.selection import Selection
 from pipeline.randomness import key
 from pipeline.score.metrics import METRICS, find_metric
@@ -66,7 +67,7 @@ def train_fold(  # noqa: PLR0915
 
     Goes on from the newest checkpoint in `folder` of this `identity` (a digest of all that it depends on).
     Raises Interrupted, after a checkpoint, on a signal or at the `deadline` of time.monotonic(), and
-    ResourceError on a loss that isn't finite.
+    NotFiniteError on a loss that isn't finite.
     """
     train, choice = member.train, runtime.choice
     model = initial_model(member, record.source, data.classes).to(runtime.device)
@@ -76,6 +77,7 @@ def train_fold(  # noqa: PLR0915
     total = steps * train.epochs
     ema = build_ema(model, train, total)
     counts = np.bincount(data.targets[data.train_rows], minlength=data.classes)
+    untrained = classifier_start(model)
     set_trained(model, train, train.freeze_epochs)  # what is never trained is left out
     optimizer = build_optimizer(model, train)
     scaler = torch.amp.GradScaler(torch.device(runtime.device).type, enabled=choice.dtype == "float16")
@@ -90,7 +92,7 @@ def train_fold(  # noqa: PLR0915
         first, sums, losses, micro = (saved[name] for name in ("step", "sums", "losses", "micro"))
         _restore(saved, model, ema, optimizer, scaler, selection)
     else:
-        writer.require_space(folder, _needed_bytes(model), f"the checkpoints of {member.name} fold {k}")
+        writer.require_space(folder, _needed_bytes(model), f"the checkpoints of {title(member)} fold {k}")
         writer.remove(log)
     training_log.append(log, "start", step=first, steps=total, ema=ema is not None, rows=len(data.train_rows))
 
@@ -102,6 +104,9 @@ def train_fold(  # noqa: PLR0915
         if position == 0 or step == first:
             set_trained(model, train, epoch)
             loss_of = build_loss(train, counts, epoch / train.epochs, runtime.device)
+            begun, stage = stage_steps(epoch, steps, train)
+            if step == begun > 0:
+                restart_classifier(model, ema, optimizer, untrained)
         set_rate(optimizer, lr := learning_rate(step, steps, train, losses))
         images = runtime.inputs(pixels, mean, std)
         targets = labels.to(runtime.device, non_blocking=True)
@@ -116,8 +121,8 @@ def train_fold(  # noqa: PLR0915
             rows = epoch_batches(data.train_rows, data.targets, train, k, epoch)[position]
             ids = data.cache.table["id"].iloc[rows].tolist()
             training_log.append(log, "not finite", step=step, loss=str(value), norm=str(norm_value), ids=ids)
-            raise ResourceError(
-                f"{member.name} fold {k}: the loss is {value}, its gradient's norm {norm_value}, at step "
+            raise NotFiniteError(
+                f"{title(member)} fold {k}: the loss is {value}, its gradient's norm {norm_value}, at step "
                 f"{step + 1} (epoch {epoch + 1}). A lower train.lr (now {train.lr}), more "
                 "train.warmup_epochs or train.dtype=float32 help."
             )
@@ -125,7 +130,7 @@ def train_fold(  # noqa: PLR0915
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
         if ema is not None:
-            update_ema(ema, model, ema_decay(step, total))
+            update_ema(ema, model, ema_decay(step - begun, stage))
 
         now = time.monotonic()
         sums["loss"] += value * len(targets)
@@ -163,7 +168,7 @@ def train_fold(  # noqa: PLR0915
             if stop:
                 why = "max_minutes passed" if ticked > deadline else "asked to stop"
                 raise Interrupted(
-                    f"{member.name} fold {k}: {why}; saved after step {step + 1} of {total}: run it again.",
+                    f"{title(member)} fold {k}: {why}; saved after step {step + 1} of {total}: run it again.",
                     interrupt.requested() or 15,
                 )
     training_log.append(log, "end", step=step + 1, selected_epoch=selection.epoch + 1 or epoch + 1)

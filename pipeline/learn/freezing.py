@@ -5,7 +5,7 @@ from typing import Any
 import timm.models
 from torch import nn
 
-from pipeline.config import Train
+from pipeline.config import Train, retrains
 from pipeline.errors import UsageError
 
 
@@ -30,9 +30,8 @@ def trained_names(model: Any, train: Train, epoch: int) -> set[str]:
 
     Stages are timm's groups of layers, coarse, the classifier and what else comes last being the last one.
     """
-    classifier = {id(parameter) for parameter in _classifier_parameters(model)}
-    if epoch < train.freeze_epochs:
-        return {name for name, parameter in model.named_parameters() if id(parameter) in classifier}
+    if epoch < train.freeze_epochs or retrains(train, epoch):
+        return classifier_names(model)
     if not train.train_stages:
         return {name for name, _ in model.named_parameters()}
     groups = timm.models.group_parameters(model, model.group_matcher(coarse=True))
@@ -45,7 +44,9 @@ def trained_names(model: Any, train: Train, epoch: int) -> set[str]:
     return {name for stage in stages[-train.train_stages :] for name in stage}
 
 
-def _classifier_parameters(model: Any) -> list[nn.Parameter]:
+def classifier_names(model: Any) -> set[str]:
+    """Return the names of the classifier's parameters; a distilled model has two classifiers."""
     found = model.get_classifier()
     parts = found if isinstance(found, tuple | list) else (found,)
-    return [parameter for part in parts for parameter in part.parameters()]
+    own = {id(parameter) for part in parts for parameter in part.parameters()}
+    return {name for name, parameter in model.named_parameters() if id(parameter) in own}

@@ -4,8 +4,9 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,7 +33,10 @@ from pipeline.score.splits import training_rows
 
 @dataclass
 class Work:
-    """What the folds of this process share; `speeds` are images/s, measured, for the time that is left."""
+    """What the folds of this process share; `speeds` are images/s, measured, for the time that is left.
+
+    `watched` is told of each step and may end the training by raising.
+    """
 
     config: Config
     folds: Folds
@@ -42,8 +46,9 @@ class Work:
     classes: list[str]
     todo: list[Job]
     deadlines: dict[str, float]
-    records: dict[str, RunRecord] = field(default_factory=dict)
+    records: dict[Path, RunRecord] = field(default_factory=dict)
     speeds: dict[str, float] = field(default_factory=dict)
+    watched: Callable[[Step], None] | None = None
 
 
 def open_work(config: Config, todo: list[Job]) -> Work:
@@ -70,15 +75,15 @@ def open_work(config: Config, todo: list[Job]) -> Work:
 def train_job(work: Work, job: Job, why: str) -> None:
     """Train a fold, publish its model, then its held-out rows' predictions; the manifest is the commit."""
     started = time.monotonic()
-    member, name = job.member, f"{job.member.name} fold {job.fold}"
+    member, name = job.member, f"{job.title} fold {job.fold}"
     if job.oof_manifest.exists():
         terminal.stage("train", f"{name} again: {why}")
     model_file = job.file("model.safetensors")
     if manifest.stale(job.model_manifest, job.model):
-        if member.name not in work.records:
-            work.records[member.name] = open_run(work.config, member, job.run_folder, len(work.classes))
+        if job.run_folder not in work.records:
+            work.records[job.run_folder] = open_run(work.config, member, job.run_folder, len(work.classes))
             _tell_ema(work, job)
-        record = work.records[member.name]
+        record = work.records[job.run_folder]
         runtime = build_runtime(member.train, record.choice)
         with terminal.progress("train") as line, _plain_faults(job):
             model = train_fold(
@@ -120,14 +125,14 @@ def _tell_ema(work: Work, job: Job) -> None:
     train = job.member.train
     steps = train.epochs * count_steps(int(_trains(work, job.fold).sum()), train.batch)
     if train.ema and steps < EMA_LEAST_STEPS:
-        text = f"{job.member.name}: {steps} steps a fold are too few for averaged weights (EMA): off"
+        text = f"{job.title}: {steps} steps a fold are too few for averaged weights (EMA): off"
         terminal.stage("train", text)
 
 
 @contextlib.contextmanager
 def _plain_faults(job: Job) -> Iterator[None]:
     """Say in a user's words what torch only raises: no memory, a batch too small, a worker that died."""
-    name, train = f"{job.member.name} fold {job.fold}", job.member.train
+    name, train = f"{job.title} fold {job.fold}", job.member.train
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -182,7 +187,7 @@ def _predict_oof(work: Work, job: Job, model: nn.Module, runtime: Runtime) -> No
     manifest.publish(job.oof_manifest, job.oof, outputs, metrics["seconds"], {"score": metrics["score"]})
     shown = f"{metrics['metric']} {metrics['score']:.4f}   log-loss {metrics['log_loss']:.4f}"
     took = f"{terminal.duration(metrics['seconds']):<12} {metrics['images_per_second']:.0f} images/s"
-    terminal.stage("train", f"{job.member.name:<12} fold {job.fold}   {shown}   {took}")
+    terminal.stage("train", f"{job.title:<12} fold {job.fold}   {shown}   {took}")
 
 
 def _metrics(work: Work, job: Job, probs: np.ndarray, targets: np.ndarray) -> dict:
@@ -212,6 +217,8 @@ def _watch(work: Work, job: Job, line: terminal.Line) -> Watch:
     later = [other for other in work.todo if other is not job]
 
     def watch(step: Step) -> None:
+        if work.watched:
+            work.watched(step)
         speed = work.speeds[job.member.name] = step.images_per_second
         share = step.step_in_epoch / step.steps_in_epoch
         epoch_left = (1 - share) * count[job.fold] / speed
@@ -223,7 +230,7 @@ def _watch(work: Work, job: Job, line: terminal.Line) -> Watch:
         left = [terminal.duration(seconds) for seconds in (all_left, fold_left, epoch_left)]
         line.update(
             (step.epoch - 1 + share) / train.epochs,
-            f"{job.member.name} fold {job.fold} epoch {step.epoch}/{train.epochs}  {speed:.0f} images/s  "
+            f"{job.title} fold {job.fold} epoch {step.epoch}/{train.epochs}  {speed:.0f} images/s  "
             f"left: all {left[0]}, fold {left[1]}, epoch {left[2]}",
         )
 

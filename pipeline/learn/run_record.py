@@ -10,7 +10,7 @@ import torch
 
 from pipeline import terminal
 from pipeline.artifacts import lock, manifest, writer
-from pipeline.config import Config, Member, final_side, predict_side
+from pipeline.config import Config, Member, final_side, predict_side, title
 from pipeline.config_text import to_toml
 from pipeline.errors import DataError
 from pipeline.learn import weights
@@ -118,9 +118,10 @@ def _decide(config: Config, member: Member, folder: Path, classes: int) -> tuple
         "python": platform.python_version(),
         "libraries": {name: manifest.version_of(name) for name in manifest.LIBRARIES},
     }
-    alone = dataclasses.replace(config, members=(member,))
+    one_seed = dataclasses.replace(member, train=dataclasses.replace(member.train, seeds=1))
+    alone = dataclasses.replace(config, members=(one_seed,))
     writer.publish_bytes(folder / "config.toml", to_toml(alone).encode())
     writer.publish_bytes(folder / "environment.json", json.dumps(content, indent=1).encode())
     chosen = f"{choice.dtype}, {choice.memory_format}; predicting in {choice.inference_dtype}"
-    terminal.stage("train", f"{member.name}: {source.name}; {device}, {choice.threads} threads, {chosen}")
+    terminal.stage("train", f"{title(member)}: {source.name}; {device}, {choice.threads} threads, {chosen}")
     return found, choice

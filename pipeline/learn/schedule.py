@@ -1,9 +1,10 @@
 """The learning rate of a step: a function of the step, and for "plateau" of the epochs' losses so far."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
-from pipeline.config import Train
+from pipeline.config import Train, retrains
 
 CYCLE_RISES = 0.3  # share of the steps; Smith & Topin's cycle as fastai has it
 CYCLE_START, CYCLE_END = 1 / 25, 1e-4  # rates / peak
@@ -16,11 +17,19 @@ def learning_rate(step: int, steps_per_epoch: int, train: Train, epoch_losses: S
     A linear warm-up, then the schedule: half a cosine towards 0 ("cosine"), drops at shares of the epochs
     ("step"), drops where the training loss, `epoch_losses` of the epochs that are over, no longer falls
     ("plateau": the validation rows, which are scored, have no say), or the peak ("constant"). "one-cycle"
-    (Smith & Topin 2018, arXiv:1708.07120) has a rise of its own over .3 of the steps.
+    (Smith & Topin 2018, arXiv:1708.07120) has a rise of its own over .3 of the steps. With retrain_epochs it
+    is run to its end before them, and again, without a warm-up, in them.
 
     >>> [round(learning_rate(s, 2, Train(epochs=3, warmup_epochs=1.0, lr=1.0)), 3) for s in range(6)]
     [0.5, 1.0, 0.905, 0.655, 0.345, 0.095]
     """
+    if train.retrain_epochs:
+        first, epochs = (
+            n // steps_per_epoch for n in stage_steps(step // steps_per_epoch, steps_per_epoch, train)
+        )
+        warmup = 0.0 if first else train.warmup_epochs
+        stage = dataclasses.replace(train, epochs=epochs, warmup_epochs=warmup, retrain_epochs=0)
+        return learning_rate(step - first * steps_per_epoch, steps_per_epoch, stage, epoch_losses[first:])
     total = train.epochs * steps_per_epoch
     if train.schedule == "one-cycle":
         return train.lr * _cycle(step, total)
@@ -36,6 +45,18 @@ def learning_rate(step: int, steps_per_epoch: int, train: Train, epoch_losses: S
     else:
         drops = 0
     return train.lr * train.lr_factor**drops
+
+
+def stage_steps(epoch: int, steps_per_epoch: int, train: Train) -> tuple[int, int]:
+    """Return the first step of an epoch's stage and how many it has: before retrain_epochs, or in them.
+
+    >>> train = Train(epochs=5, retrain_epochs=2)
+    >>> stage_steps(1, 10, train), stage_steps(4, 10, train)
+    ((0, 30), (30, 20))
+    """
+    features = train.epochs - train.retrain_epochs
+    first, epochs = (features, train.retrain_epochs) if retrains(train, epoch) else (0, features)
+    return first * steps_per_epoch, epochs * steps_per_epoch
 
 
 def count_plateaus(losses: Sequence[float], patience: int) -> int:

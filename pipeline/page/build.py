@@ -23,6 +23,7 @@ from pipeline.page.official import official
 from pipeline.page.shift import shift
 from pipeline.page.sizes import Sizes, sizes
 from pipeline.page.suspects import SuspectList, suspects
+from pipeline.page.tuned import tuned
 from pipeline.page.values import finite, score
 from pipeline.page.worst import worst_images
 
@@ -62,9 +63,11 @@ def _values(content: Content, config: Config, figures: dict[str, plots.Figure]) 
         "tiles": summary.tiles(content),
         "other_metrics": summary.other_metrics(content),
         "official": official(content.scores),
+        "tuned": tuned(config, str(content.folds.get("digest", ""))),
         "ensemble": described,
         "member_rows": member_rows(content, fold_count),
         "blend_score": score(content.scores.get("cross_fitted")) if content.scores else "",
+        "naive_score": score(content.scores.get("naive")) if content.scores else "",
         "submission_link": summary.submission_link(content, paths.report(config)),
         "fold_count": fold_count,
         "line_styles": [plots.line_style(i) for i in range(len(content.runs))],

@@ -34,35 +34,37 @@ class MemberRow:
 
 
 def member_rows(content: Content, fold_count: int) -> list[MemberRow]:
-    """Return a line for each member of the configuration, then for other names that scores.json has.
+    """Return a line for each training of the configuration, then for other names that scores.json has.
 
-    Work that isn't done, and what isn't known of predictions made elsewhere, shows as a dash.
+    Of several seeds each has a line, and their mean, which is what is blended, one more. Work that isn't
+    done, and what isn't known of predictions made elsewhere, shows as a dash.
     """
-    own = [run.member.name for run in content.runs]
+    own = [run.title for run in content.runs]
+    seeds = {run.member.name: run.member.train.seeds for run in content.runs}
     known = [*mapping(content.scores.get("members")), *mapping(content.weights.get("members"))]
     others = [name for name in dict.fromkeys(known) if name not in own]
     rows = [_own_row(content, run, fold_count) for run in content.runs]
-    return rows + [_other_row(content, name, fold_count) for name in others]
+    return rows + [_other_row(content, name, fold_count, seeds.get(name, 0)) for name in others]
 
 
 def _own_row(content: Content, run: MemberRun, fold_count: int) -> MemberRow:
     results = {fold.fold: fold for fold in run.folds}
     return MemberRow(
-        name=run.member.name,
+        name=run.title,
         about=f"{run.member.model}, {sides_of(run.member.train)} px, {run.member.train.epochs} epochs",
         cells=[_cell(results.get(k)) for k in range(fold_count)],
         weights_source=run.weights_source() or NONE,
         time=terminal.duration(run.seconds()) if run.done() else NONE,
         speed=written(run.images_per_second(), ",.0f"),
-        **_in_the_blend(content, run.member.name),
+        **_in_the_blend(content, run.title),
     )
 
 
-def _other_row(content: Content, name: str, fold_count: int) -> MemberRow:
+def _other_row(content: Content, name: str, fold_count: int, seeds: int) -> MemberRow:
     kind = str(_entry(content.scores, name).get("kind", ""))
     return MemberRow(
         name=name,
-        about=KINDS.get(kind, "not in the configuration"),
+        about=f"mean of {seeds} seeds" if seeds else KINDS.get(kind, "not in the configuration"),
         cells=[(NONE, "")] * fold_count,
         weights_source=NONE,
         time=NONE,

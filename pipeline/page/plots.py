@@ -126,7 +126,7 @@ def line_style(index: int) -> dict[str, Any]:
 
 
 def _curve(run: MemberRun, index: int, name: str) -> list[Figure]:
-    member = plotly_text(run.member.name)
+    member = plotly_text(run.title)
     traces = []
     for fold in run.folds:
         points = [

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.artifacts import manifest, paths
 from pipeline.artifacts.training_log import read_epochs
-from pipeline.config import Config, Member
+from pipeline.config import Config, Member, title, trainings
 from pipeline.page.values import finite
 
 
@@ -28,10 +28,15 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class MemberRun:
-    """A member of the configuration with the folds that it has begun or ended."""
+    """One training of a member of the configuration, with the folds that it has begun or ended."""
 
     member: Member
     folds: list[FoldResult]
+
+    @property
+    def title(self) -> str:
+        """The member's name, with the seed where it has several."""
+        return title(self.member)
 
     def done(self) -> list[FoldResult]:
         """Return the folds that are trained and scored."""
@@ -52,8 +57,12 @@ class MemberRun:
 
 
 def read_runs(config: Config, folds_digest: str) -> list[MemberRun]:
-    """Read every member's folds; a member that hasn't begun has none."""
-    return [MemberRun(member, _read_folds(config, member, folds_digest)) for member in config.members]
+    """Read every member's folds, seed by seed; a training that hasn't begun has none."""
+    return [
+        MemberRun(one, _read_folds(config, one, folds_digest))
+        for member in config.members
+        for one in trainings(member)
+    ]
 
 
 def _read_folds(config: Config, member: Member, folds_digest: str) -> list[FoldResult]:
