@@ -43,8 +43,7 @@ def states(config: Config) -> list[State]:
         return []
     held = _lock(config)
     return [
-        state.of(job.test_manifest, job.test, job.title, job.fold, held)
-        for job in predicted_jobs(config)
+        state.of(job.test_manifest, job.test, job.title, job.fold, held) for job in predicted_jobs(config)
     ]
 
 
