@@ -110,7 +110,7 @@ def retrains(train: Train, epoch: int) -> bool:
     >>> [retrains(Train(epochs=4, retrain_epochs=1), epoch) for epoch in range(4)]
     [False, False, False, True]
     """
-    return epoch >= train.epochs - train.retrain_epochs
+    return train.epochs - train.retrain_epochs <= epoch < train.epochs
 
 
 def train_side(train: Train, epoch: int) -> int:

@@ -13,10 +13,12 @@ EMA_LEAST_STEPS = 100
 def ema_decay(step: int, total_steps: int) -> float:
     """Return the share of the average that stays: a horizon of 10 % of the run, shorter at its start.
 
-    >>> ema_decay(0, 1000), ema_decay(999, 1000)
-    (0.1, 0.99)
+    Of fewer than 10 steps, as a stage of a run may have, nothing is averaged.
+
+    >>> ema_decay(0, 1000), ema_decay(999, 1000), ema_decay(3, 5)
+    (0.1, 0.99, 0.0)
     """
-    return min(1 - 1 / (0.1 * total_steps), (1 + step) / (10 + step))
+    return max(0.0, min(1 - 1 / (0.1 * total_steps), (1 + step) / (10 + step)))
 
 
 def build_ema(model: nn.Module, train: Train, total_steps: int) -> nn.Module | None:
