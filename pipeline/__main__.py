@@ -22,7 +22,6 @@ from pipeline import command, terminal
 from pipeline.artifacts import writer
 from pipeline.artifacts.state import State
 from pipeline.config import Config, parse_override
-from pipeline.errors import UsageError
 
 STAGES = ("download", "prepare", "folds", "train", "predict", "ensemble", "submit", "report")
 # What a stage alone doesn't need: the report is made of whatever is there, a submission of a file.
@@ -108,14 +107,11 @@ def _module(name: str) -> ModuleType:
 
 def _check(config: Config) -> None:
     """Refuse before any work what would stop it later: an unknown metric, folders that can't be written."""
-    from pipeline.score.metrics import find_metric
+    from pipeline.leaderboard.competition_metric import competition_metric
 
     for folder in (config.paths.data, config.paths.runs, config.paths.folds, config.paths.submissions):
         writer.require_space(Path(folder), 0, "what the stages make")
-    try:
-        find_metric(config.data.metric)
-    except ValueError as error:
-        raise UsageError(f"data.metric: {error}.") from error
+    competition_metric(config)
 
 
 def _add_submit(parser: argparse.ArgumentParser) -> None:

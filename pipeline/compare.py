@@ -24,7 +24,6 @@ from pipeline.errors import DataError, UsageError
 if TYPE_CHECKING:
     from pipeline.dataset.folds.folds_file import Folds
     from pipeline.score.comparison import Comparison, Paired, Predicted
-    from pipeline.score.metrics import Metric
 
 ENSEMBLE = "ensemble"
 CLASSES_SHOWN = 15
@@ -41,12 +40,13 @@ def run(config: Config, options: argparse.Namespace) -> None:
     import numpy as np
 
     from pipeline.dataset.folds.folds_file import load_folds
+    from pipeline.leaderboard.competition_metric import competition_metric
     from pipeline.score.comparison import compare
 
     names = (options.a, options.b)
     if options.a == options.b:
         raise UsageError(f"{options.a} is both A and B: name two that can differ.")
-    metric, folds = _metric(config), load_folds(config)
+    metric, folds = competition_metric(config), load_folds(config)
     classes = manifest.facts(paths.cache_manifest(config))["classes"]
     known = {source.name: source for source in known_sources(config)}
     for name in names:
@@ -68,15 +68,6 @@ def run(config: Config, options: argparse.Namespace) -> None:
     writer.publish_bytes(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode())
     _tell(content)
     terminal.say(f"Comparison  {path}")
-
-
-def _metric(config: Config) -> "Metric":
-    from pipeline.score.metrics import find_metric
-
-    try:
-        return find_metric(config.data.metric)
-    except ValueError as error:
-        raise UsageError(f"data.metric: {error}.") from error
 
 
 def _check_name(config: Config, name: str, known: Mapping[str, Source]) -> None:

@@ -51,8 +51,10 @@ def run(config: Config, options: argparse.Namespace) -> None:
     _check_out(options.out)
     if not can_find_jobs(config):
         raise DataError("there are no images and folds to train on yet: python -m pipeline.folds")
+    from pipeline.leaderboard.competition_metric import competition_metric
     from pipeline.learn.search import plan_search, ranked, run_search
 
+    competition_metric(config)
     search = plan_search(config, member, folds)
     trials = run_search(search, options.trials or config.tune.trials)
     done = ranked(search, trials)

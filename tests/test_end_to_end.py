@@ -205,6 +205,8 @@ def test_a_truncated_image_is_named(undisturbed: Path, tmp_path: Path) -> None:
         ("pipeline.train", ["--member", "c"], 2, "there are a, b"),
         ("pipeline", ["train.epohcs=3"], 2, "did you mean 'epochs'"),
         ("pipeline", ["data.metric=macro_f1"], 2, "did you mean 'macro-f1'"),
+        ("pipeline.compare", ["a", "b", "data.metric=macro_f1"], 2, "did you mean 'macro-f1'"),
+        ("pipeline.tune", ["data.metric=macro_f1"], 2, "did you mean 'macro-f1'"),
         ("pipeline", ["--config", "nothing.toml"], 2, "no such file"),
     ],
 )

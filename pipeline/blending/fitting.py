@@ -22,13 +22,17 @@ from pipeline.score.oof import OofRows, scored_rows
 
 @dataclass(frozen=True)
 class Fitted:
-    """A blend with what it was fitted on; `views` are the names of each source's views, by its name."""
+    """A blend with what it was fitted on; `views` are the names of each source's views, by its name.
+
+    `naive` is what answering with the commonest class of the training rows scores.
+    """
 
     found: CrossFitted
     rows: OofRows
     folds: Folds
     classes: list[str]
     views: Mapping[str, list[str]]
+    naive: float
 
 
 def fit(config: Config, blended: Sequence[Source]) -> Fitted:
@@ -54,14 +58,16 @@ def fit(config: Config, blended: Sequence[Source]) -> Fitted:
     )
     found = cross_fitted(rows, metric, plan=plan, seed=config.folds.seed)
     views = {source.name: names for source, (_, names) in zip(blended, read, strict=True)}
-    return Fitted(found, rows, folds, classes, views)
+    commonest = naive_probs(targets, folds.fold_of, folds.groups, folds.kind, len(classes))
+    naive = metric.of_probs(rows.targets, commonest[folds.fold_of >= 0])
+    return Fitted(found, rows, folds, classes, views, naive)
 
 
 def scores(fitted: Fitted, blended: Sequence[Source]) -> dict[str, Any]:
     """Return the content of scores.json but for what the test rows and the submission add."""
     kinds = {source.name: source.kind for source in blended}
     content = statement.scores(fitted.found, fitted.rows, kinds, fitted.classes, fitted.folds.digest)
-    content["naive"] = _naive_score(fitted)
+    content["naive"] = fitted.naive
     tables = zip(blended, fitted.found.chain.blend.views, strict=True)
     content["chosen_on_their_rows"] = [source.name for source in blended if source.chosen_on_its_rows]
     content["views"] = {
@@ -69,15 +75,6 @@ def scores(fitted: Fitted, blended: Sequence[Source]) -> dict[str, Any]:
         for source, found in tables
     }
     return content
-
-
-def _naive_score(fitted: Fitted) -> float:
-    """Score what answers with the commonest class of the training rows."""
-    folds, index = fitted.folds, {name: i for i, name in enumerate(fitted.classes)}
-    targets = np.array([index[label] for label in folds.labels])
-    probs = naive_probs(targets, folds.fold_of, folds.groups, folds.kind, len(fitted.classes))
-    scored = folds.fold_of >= 0
-    return find_metric(fitted.found.metric).of_probs(targets[scored], probs[scored])
 
 
 def weights(fitted: Fitted, blended: Sequence[Source]) -> dict[str, Any]:

@@ -70,7 +70,6 @@ def plan_search(config: Config, member: Member, folds: tuple[int, ...]) -> Searc
 
     Raises UsageError for a space that can't be searched, DataError for one of images that aren't cached.
     """
-    metric = _metric(config)
     wanted = wanted_space(config, member)
     space = read_space(wanted)
     check_sides(config, member, space)
@@ -79,7 +78,7 @@ def plan_search(config: Config, member: Member, folds: tuple[int, ...]) -> Searc
     digest = manifest.digest([scored, wanted, config.tune.seed, config.tune.prune])
     folder = paths.tune(config) / f"{member.name}-{digest[:8]}"
     own = replace(config, paths=replace(config.paths, runs=str(folder / "runs")), members=(member,))
-    return Search(own, member, folds, metric, space, folder)
+    return Search(own, member, folds, find_metric(config.data.metric), space, folder)
 
 
 def run_search(search: Search, count: int) -> list[Trial]:
@@ -124,13 +123,6 @@ def told(values: Mapping[str, Any]) -> str:
     """
     texts = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in values.items()}
     return ", ".join(f"{name} {text}" for name, text in texts.items())
-
-
-def _metric(config: Config) -> Metric:
-    try:
-        return find_metric(config.data.metric)
-    except ValueError as error:
-        raise UsageError(f"data.metric: {error}.") from error
 
 
 def _once(member: Member) -> Member:

@@ -19,7 +19,7 @@ CLASS_BITS = np.array([0xAA00AA00AA00AA00, 0x5500550055005500, 0xAA00AA00AA00AA,
 # the flips, of those in FLIPS, that complement each class
 COMPLEMENTED = ((), (1, 3), (2, 3), (1, 2))
 BATCH_PAIRS = 1 << 21  # that are found for some hashes before others are looked up
-PIECE_PAIRS = 1 << 18  # that are compared at a time, 40 bytes each
+PIECE_PAIRS = 1 << 18  # that are compared at a time, some 30 bytes each
 
 
 class Index(NamedTuple):
