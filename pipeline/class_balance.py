@@ -15,7 +15,7 @@ def check_balance(train: Train) -> None:
     """Refuse a sampler that balances beside a loss that does: rare classes would be paid for twice.
 
     Raises UsageError, also for an ldam that too few epochs keep from re-weighting: it is asked to; and for
-    retrain_epochs, which balance, beside either, or where the best epoch may come before them.
+    retrain_epochs, which balance, beside either, or where the chosen epoch may come before them.
 
     >>> check_balance(Train(sampler="square-root", loss="focal"))
     >>> check_balance(Train(sampler="class-balanced", loss="balanced-softmax"))
@@ -46,7 +46,7 @@ def _check_retraining(train: Train, plain: str) -> None:
             "train.retrain_epochs balances the classes by itself, after epochs that see them as they are: "
             f"rare ones would be balanced twice. Keep it with {plain or 'train.sampler=natural'}."
         )
-    if train.select == "best":
+    if train.select != "last":
         raise UsageError('train.retrain_epochs needs train.select = "last": the classifier comes last.')
 
 

@@ -74,9 +74,7 @@ def _check_name(config: Config, name: str, known: Mapping[str, Source]) -> None:
     """Raise DataError for a member or an ensemble that isn't there yet, UsageError for an unknown name."""
     if name in known:
         for job in known[name].jobs:
-            if why := manifest.stale(job.oof_manifest, job.oof):
-                how = f"python -m pipeline.train --fold {job.fold} --member {name}"
-                raise DataError(f"fold {job.fold} of {name} isn't trained ({why}): {how}")
+            job.check_trained()
     elif name == ENSEMBLE:
         path = paths.ensemble(config) / "oof.npz"
         if not path.exists():

@@ -14,7 +14,17 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.class_balance import check_balance
-from pipeline.config_fields import Config, Data, Drawn, Member, View, recipe, title, trainings
+from pipeline.config_fields import (
+    Config,
+    Data,
+    Drawn,
+    Member,
+    View,
+    model_title,
+    recipe,
+    title,
+    trainings,
+)
 from pipeline.config_text import explain
 from pipeline.config_train import (
     Train,
@@ -29,8 +39,8 @@ from pipeline.errors import UsageError
 
 __all__ = [
     "Config", "Data", "Drawn", "Member", "Train", "View", "final_side", "find", "largest_side", "load",
-    "parse_override", "predict_side", "recipe", "resolve", "retrains", "sides_of", "title", "train_side",
-    "trainings",
+    "model_title", "parse_override", "predict_side", "recipe", "resolve", "retrains", "sides_of", "title",
+    "train_side", "trainings",
 ]  # fmt: skip
 PRESETS = Path(__file__).parent / "presets"
 SAMPLE = "sample"
@@ -132,6 +142,11 @@ def _check(config: Config, source: str) -> None:
     for member in config.members:
         check_balance(member.train)
         _check_sizes(member.name, member.train, source)
+        if member.train.refit and member.train.select == "best":
+            raise UsageError(
+                f"{source}: train.refit of {member.name} leaves no row to choose its epoch by, as "
+                'train.select = "best" would: keep one of them, or select = "common".'
+            )
     if len(set(config.predict.views)) < len(config.predict.views):
         raise UsageError(f"{source}: predict.views names a view twice.")
     tried = len(config.ensemble.blends) + len(config.ensemble.rules)

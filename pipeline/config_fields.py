@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic.dataclasses import dataclass
 
 from pipeline.config_doc import STRICT, doc
-from pipeline.config_train import MACHINE_FIELDS, Train
+from pipeline.config_train import COUNTING_FIELDS, MACHINE_FIELDS, Train
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # of folders and files, so never "." or ".."
 
@@ -187,10 +187,20 @@ def title(training: Member) -> str:
     return f"{training.name} seed {training.train.seed}" if training.train.seeds > 1 else training.name
 
 
+def model_title(training: Member, fold: int | None) -> str:
+    """Name one model of a training: its fold's, or with None the one of all rows.
+
+    >>> one = Member(name="a", model="resnet50")
+    >>> model_title(one, 3), model_title(one, None)
+    ('a fold 3', 'a refit')
+    """
+    return f"{title(training)} refit" if fold is None else f"{title(training)} fold {fold}"
+
+
 def recipe(member: Member) -> dict[str, Any]:
     """Return what the member's training depends on, as flat names: fields that differ from their defaults.
 
-    A release with new fields makes no run stale; MACHINE_FIELDS never count, nor how many seeds there are.
+    A release with new fields makes no run stale; MACHINE_FIELDS and COUNTING_FIELDS never count.
 
     >>> recipe(Member(name="a", model="resnet50", train=Train(epochs=3, workers=2)))
     {'model': 'resnet50', 'train.epochs': 3}
@@ -200,6 +210,6 @@ def recipe(member: Member) -> dict[str, Any]:
         fields["weights"] = member.weights
     for item in dataclasses.fields(Train):
         value = getattr(member.train, item.name)
-        if item.name not in (*MACHINE_FIELDS, "seeds") and value != getattr(Train(), item.name):
+        if item.name not in MACHINE_FIELDS + COUNTING_FIELDS and value != getattr(Train(), item.name):
             fields[f"train.{item.name}"] = value
     return fields

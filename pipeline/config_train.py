@@ -8,6 +8,7 @@ from pipeline.config_doc import STRICT, doc
 
 # Fields of [train] that say how and where a run is computed, not what it computes: no part of its digest.
 MACHINE_FIELDS = ("workers", "device", "validate_epochs", "checkpoint_minutes", "max_minutes")
+COUNTING_FIELDS = ("seeds", "refit")  # how many models are trained, not which: no part of it either
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -43,6 +44,12 @@ class Train:
     )
     lr_factor: float = doc(0.1, "step, plateau: the rate is multiplied by it", gt=0, lt=1)
     patience_epochs: int = doc(2, "plateau: epochs without a lower training loss before the rate falls", ge=1)
+    head_epochs: int = doc(
+        0,
+        "before the epochs: passes of the classifier alone over features that are computed once a run, from"
+        " images as they are predicted",
+        ge=0,
+    )
     freeze_epochs: int = doc(0, "first epochs in which the classifier alone is trained", ge=0)
     retrain_epochs: int = doc(
         0,
@@ -76,9 +83,10 @@ class Train:
     dropout: float = doc(0.0, "dropout before the classifier", ge=0, lt=1)
     drop_path: float = doc(0.0, "stochastic depth: blocks left out, for models that have it", ge=0, lt=1)
     ema: bool = doc(True, "predict with the moving average of the weights (off under 100 steps)")
-    select: Literal["last", "best"] = doc(
+    select: Literal["last", "common", "best"] = doc(
         "last",
-        "the weights a fold ends with; best = of the epoch that its own validation rows like: it flatters",
+        "the weights a fold ends with; common = of one epoch for all folds, the best on average, a fold's own"
+        " rows being scored by the others' best; best = of the epoch that its own rows like: it flatters",
     )
     stop_epochs: int = doc(
         0, "best: a fold ends after so many epochs without a better validation score; 0 = never early", ge=0
@@ -89,6 +97,9 @@ class Train:
     seed: int = doc(0, "another seed trains another model", ge=0)
     seeds: int = doc(
         1, "models a fold, trained with seed, seed + 1, …: their predictions are averaged as one member", ge=1
+    )
+    refit: bool = doc(
+        False, "train one more model on all rows: no score of its own, joins the folds' on the test images"
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = doc(
         "auto", "autocast in training; auto = timed"

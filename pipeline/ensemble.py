@@ -28,7 +28,7 @@ from pipeline.artifacts.state import State
 from pipeline.blending import sources
 from pipeline.blending.sources import Source
 from pipeline.config import Config
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import UsageError
 
 STAGE = "ensemble"
 VERSION = 3
@@ -67,7 +67,7 @@ def states(config: Config) -> list[State]:
     if not can_find_jobs(config):
         return [state.waiting(STAGE)]
     blended = sources.blended_sources(config)
-    if not all(job.oof_manifest.exists() for source in blended for job in source.jobs):
+    if not all(job.trained_manifest.exists() for source in blended for job in source.jobs):
         return [state.waiting(STAGE)]
     return [state.of(_manifest(config), _expected(config, blended), lock_file=_lock(config))]
 
@@ -140,15 +140,10 @@ def _check_inputs(config: Config, blended: Sequence[Source]) -> None:
         raise UsageError(f"ensemble.balanced names {unknown[0]!r}, which isn't blended.")
     for source in blended:
         for job in source.jobs:
-            how = f"--fold {job.fold} --member {job.member.name}"
-            if why := manifest.stale(job.oof_manifest, job.oof):
-                raise DataError(
-                    f"fold {job.fold} of {source.name} isn't trained ({why}): python -m pipeline.train {how}"
-                )
-            if has_test(config) and (why := manifest.stale(job.test_manifest, job.test)):
-                raise DataError(
-                    f"{job.file('test.npz')} isn't up to date ({why}): python -m pipeline.predict"
-                )
+            job.check_trained()
+        for job in (*source.jobs, *source.refits) if has_test(config) else ():
+            job.check_trained()
+            job.check_predicted()
 
 
 def _blend(config: Config, blended: Sequence[Source], expected: Expected) -> None:

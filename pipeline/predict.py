@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def states(config: Config) -> list[State]:
-    """Return a line for each fold of each member; none without test images.
+    """Return a line for each model of each member; none without test images.
 
     The comparison with the training images has no line: nothing stands on it but a section of the report.
     """
@@ -59,7 +59,8 @@ def run(config: Config, options: argparse.Namespace) -> None:
         if shift.stale(config) is None:
             return
     else:
-        _check_trained(jobs)
+        for job in jobs:
+            job.check_trained()
     with lock.hold(_lock(config), "predicting"):
         if todo := _stale(jobs):
             _predict(config, todo)
@@ -73,15 +74,6 @@ def _stale(jobs: Sequence[Job]) -> list[Job]:
 
 def _lock(config: Config) -> Path:
     return paths.competition(config) / "predict.lock"
-
-
-def _check_trained(jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        if why := manifest.stale(job.oof_manifest, job.oof):
-            raise DataError(
-                f"fold {job.fold} of {job.title} isn't trained ({why}): "
-                f"python -m pipeline.train --fold {job.fold} --member {job.member.name}"
-            )
 
 
 def _predict(config: Config, jobs: Sequence[Job]) -> None:
@@ -204,7 +196,7 @@ def _publish(
         np.array(classes, dtype=np.str_),
         np.array(config.predict.views, dtype=np.str_),
         probs,
-        np.array(job.fold),
+        np.array(-1 if job.fold is None else job.fold),
         str(job.test.config["folds"]),
     )
     predictions.save(job.file("test.npz"), found)

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 
-def key(seed: int, what: str, *parts: int | str) -> int:
+def key(seed: int, what: str, *parts: int | str | None) -> int:
     """Name one random draw: a 63-bit integer from the seed, what is drawn, and for which fold, epoch, index.
 
     Equal arguments give equal keys on every machine and Python; a text and a number never collide.
@@ -21,7 +21,7 @@ def key(seed: int, what: str, *parts: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
 
-def generator(seed: int, what: str, *parts: int | str) -> np.random.Generator:
+def generator(seed: int, what: str, *parts: int | str | None) -> np.random.Generator:
     """Return a NumPy generator that is used for one draw (or one image) and thrown away.
 
     >>> bool(generator(0, "order", 1).random() == generator(0, "order", 1).random())

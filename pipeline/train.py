@@ -14,14 +14,14 @@ import time
 from typing import TYPE_CHECKING
 
 from pipeline import interrupt, terminal
-from pipeline.artifacts import lock, manifest, state
+from pipeline.artifacts import lock, state
 from pipeline.artifacts.jobs import Job, can_find_jobs, find_jobs
 from pipeline.artifacts.state import State
 from pipeline.config import Config
 from pipeline.errors import Interrupted, LockedError, UsageError
 
 if TYPE_CHECKING:
-    from pipeline.learn.job import Work
+    from pipeline.learn.work import Work
 
 STAGE = "train"
 LOCKED_WAIT_SECONDS = 2.0
@@ -37,12 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def states(config: Config) -> list[State]:
-    """Return a line for each fold of each member."""
+    """Return a line for each fold of each member, and for its model of all rows."""
     if not can_find_jobs(config):
         return [state.waiting(STAGE, member.name) for member in config.members]
-    return [
-        state.of(job.oof_manifest, job.oof, job.title, job.fold, job.lock_file) for job in find_jobs(config)
-    ]
+    return [state.of(*job.commit, job.title, job.fold, job.lock_file) for job in find_jobs(config)]
 
 
 def run(config: Config, options: argparse.Namespace) -> None:
@@ -53,13 +51,13 @@ def run(config: Config, options: argparse.Namespace) -> None:
         for job in find_jobs(config)
         if options.fold in (None, job.fold) and options.member in (None, job.member.name)
     ]
-    todo = [job for job in jobs if manifest.stale(job.oof_manifest, job.oof)]
+    todo = [job for job in jobs if job.untrained()]
     if not todo:
-        terminal.stage(STAGE, f"up to date ({len(jobs)} folds)")
+        terminal.stage(STAGE, f"up to date ({len(jobs)} models)")
         return
     from pipeline.leaderboard.write import check_form
     from pipeline.learn.cv_table import show_scores
-    from pipeline.learn.job import open_work
+    from pipeline.learn.work import open_work
 
     check_form(config)  # a sample submission that can't be understood is told now, not after the training
     with interrupt.caught():
@@ -91,7 +89,7 @@ def _train_each(work: "Work", todo: list[Job], wait: bool) -> None:
                 show_scores(work)  # this member is done, others are to come
         held = [job for job, _ in refusals]
         if held and not wait:
-            with lock.hold(held[0].lock_file, _name(held[0])):
+            with lock.hold(held[0].lock_file, held[0].name):
                 pass  # it is free: what was held is the run's start, for some seconds
         if held == todo:
             if not told:
@@ -108,21 +106,17 @@ def _pause() -> None:
 
 
 def _try(work: "Work", job: Job) -> LockedError | None:
-    """Train a fold; return the reason if another process holds it."""
+    """Train a model; return the reason if another process holds it."""
     from pipeline.learn.job import train_job
 
     try:
-        with lock.hold(job.lock_file, _name(job)):
-            if why := manifest.stale(job.oof_manifest, job.oof):
+        with lock.hold(job.lock_file, job.name):
+            if why := job.untrained():
                 train_job(work, job, why)
     except LockedError as refusal:
         return refusal
     work.todo.remove(job)
     return None
-
-
-def _name(job: Job) -> str:
-    return f"fold {job.fold} of {job.title}"
 
 
 if __name__ == "__main__":

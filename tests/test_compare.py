@@ -142,7 +142,7 @@ def test_an_ensemble_that_isnt_there_is_told_with_its_command(competition):
 def test_a_member_that_isnt_trained_is_told_with_its_command(competition):
     config = tiny.configure(competition)
     tiny.job_of(config, "b", 1).file("oof.npz").unlink()
-    with pytest.raises(DataError, match=r"fold 1 of b .*python -m pipeline\.train --fold 1 --member b"):
+    with pytest.raises(DataError, match=r"b fold 1 .*python -m pipeline\.train --fold 1 --member b"):
         tiny.run("compare", config, "a", "b")
     assert not (paths.competition(config) / "comparisons").exists()
 

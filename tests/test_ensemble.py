@@ -155,9 +155,9 @@ def test_a_flipped_bit_is_noticed(competition):
 def test_a_fold_that_isnt_there_is_named_with_its_command(competition):
     config = tiny.configure(competition)
     tiny.job_of(config, "b", 1).file("oof.npz").unlink()
-    with pytest.raises(DataError, match=r"fold 1 of b .*python -m pipeline\.train --fold 1 --member b"):
+    with pytest.raises(DataError, match=r"b fold 1 .*python -m pipeline\.train --fold 1 --member b"):
         tiny.run("ensemble", config)
-    tiny.job_of(config, "b", 1).oof_manifest.unlink()
+    tiny.job_of(config, "b", 1).trained_manifest.unlink()
     assert [state.state for state in ensemble.states(config)] == ["to do"]
 
 

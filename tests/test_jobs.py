@@ -20,7 +20,7 @@ STAMPS = ("model", "oof", "test")
 def reasons(folder, changes=None, members=tiny.MEMBERS):
     """Return what is stale of member a's fold 0 under a changed configuration."""
     job = tiny.job_of(tiny.configure(folder, changes, members), "a", 0)
-    found = (job.model_manifest, job.model), (job.oof_manifest, job.oof), (job.test_manifest, job.test)
+    found = (job.model_manifest, job.model), job.commit, (job.test_manifest, job.test)
     return {
         name: why for name, (path, to) in zip(STAMPS, found, strict=True) if (why := manifest.stale(path, to))
     }

@@ -106,7 +106,7 @@ def test_a_model_that_changed_on_disk_is_refused(competition):
     with pytest.raises(DataError, match=r"model\.safetensors changed after it was written \(sha256\)"):
         tiny.run("predict", config)
     job.file("model.safetensors").touch()
-    with pytest.raises(DataError, match=r"fold 1 of b isn't trained .*changed.*--fold 1 --member b"):
+    with pytest.raises(DataError, match=r"b fold 1 isn't trained .*changed.*--fold 1 --member b"):
         tiny.run("predict", config)
     assert not job.file("test.npz").exists()
 
@@ -114,10 +114,10 @@ def test_a_model_that_changed_on_disk_is_refused(competition):
 def test_a_fold_that_isnt_trained_is_named_with_its_command(competition):
     config = tiny.configure(competition)
     job = tiny.job_of(config, "a", 1)
-    job.oof_manifest.unlink()
+    job.trained_manifest.unlink()
     job.file("test.npz").unlink()
     command = "python -m pipeline.train --fold 1 --member a"
-    with pytest.raises(DataError, match=rf"fold 1 of a isn't trained \(not done yet\): {command}"):
+    with pytest.raises(DataError, match=rf"a fold 1 isn't trained \(not done yet\): {command}"):
         tiny.run("predict", config)
 
 

@@ -34,7 +34,7 @@ def contents(job):
 
 def is_done(config, member, fold):
     job = tiny.job_of(config, member, fold)
-    return manifest.stale(job.oof_manifest, job.oof) is None
+    return job.untrained() is None
 
 
 def test_what_a_fold_leaves_behind(finished):
@@ -54,13 +54,13 @@ def test_what_a_fold_leaves_behind(finished):
         targets = np.array([oof.classes.tolist().index(label) for label in labels])
         macro_f1 = find_metric("macro-f1").function(targets, oof.probs.mean(0).argmax(1), 3)
         assert metrics["score"] == pytest.approx(macro_f1)
-        assert manifest.facts(job.oof_manifest)["score"] == metrics["score"]
+        assert manifest.facts(job.trained_manifest)["score"] == metrics["score"]
 
 
 def test_up_to_date_says_so_and_touches_nothing(finished, capsys):
     before = tiny.snapshot(finished)
     tiny.run("train", tiny.configure(finished))
-    assert "up to date (4 folds)" in capsys.readouterr().out
+    assert "up to date (4 models)" in capsys.readouterr().out
     assert tiny.snapshot(finished) == before
 
 
@@ -150,7 +150,7 @@ def test_a_fold_that_is_held_is_refused_when_asked_for_alone(competition):
     with tiny.held_elsewhere(tiny.job_of(config, "a", 0).lock_file) as child:
         states = {(s.member, s.fold): s.state for s in train.states(config)}
         assert (states["a", 0], states["b", 0], states["a", 1]) == ("running", "to do", "done")
-        with pytest.raises(LockedError, match=rf"fold 0 of a is held by pid {child.pid}") as caught:
+        with pytest.raises(LockedError, match=rf"a fold 0 is held by pid {child.pid}") as caught:
             tiny.run("train", config, "--fold", "0")
     assert caught.value.exit_code == 4
     assert is_done(config, "b", 0)  # the free one wasn't left undone
@@ -172,7 +172,7 @@ def test_a_fold_that_is_held_is_waited_for_otherwise(competition, capsys, monkey
         tiny.run("train", config)
     assert is_done(config, "a", 0)
     assert is_done(config, "b", 1)
-    assert capsys.readouterr().out.count(f"waiting: fold 0 of a is held by pid {child.pid}") == 1
+    assert capsys.readouterr().out.count(f"waiting: a fold 0 is held by pid {child.pid}") == 1
 
 
 def test_a_fold_that_another_process_finished_is_not_trained_again(competition, monkeypatch):
@@ -191,7 +191,7 @@ def test_a_fold_that_another_process_finished_is_not_trained_again(competition, 
 
         monkeypatch.setattr(time, "sleep", finish)
         tiny.run("train", config)
-    for path in (job.file("model.safetensors"), job.oof_manifest):
+    for path in (job.file("model.safetensors"), job.trained_manifest):
         assert path.stat().st_mtime_ns == (aside / path.name).stat().st_mtime_ns
     assert is_done(config, "a", 0)
 

@@ -94,7 +94,7 @@ def test_the_best_trial_is_what_the_preset_trains(competition):
     job = tiny.job_of(found, "a", 0)
     assert not job.folder.exists()
     tiny.run("train", found, "--member", "a", "--fold", "0")
-    assert manifest.facts(job.oof_manifest)["score"] == record["score"]
+    assert manifest.facts(job.trained_manifest)["score"] == record["score"]
     assert not list(paths.tune(config).glob("*/runs"))
 
 

@@ -77,7 +77,7 @@ def rewrite_oof(job: Job, **changes: np.ndarray) -> None:
     with np.load(path) as arrays:
         content = {**arrays, **changes}
     np.savez(path, **content)
-    manifest.publish(job.oof_manifest, job.oof, [path, job.file("metrics.json")], 1.0)
+    manifest.publish(*job.commit, [path, job.file("metrics.json")], 1.0)
 
 
 def flip_unseen(path: Path, start: int) -> None:

@@ -1,14 +1,14 @@
-"""The pieces of work, member × seed × fold: their folders, and what their manifests must say."""
+"""The pieces of work, member × seed × fold or all rows: their folders, and what their manifests must say."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import manifest, paths
 from pipeline.artifacts.manifest import Expected
-from pipeline.config import Config, Member, load, title, trainings
-from pipeline.errors import UsageError
+from pipeline.config import Config, Member, load, model_title, title, trainings
+from pipeline.errors import DataError, UsageError
 
 TRAIN_VERSION = 1
 PREDICT_VERSION = 1
@@ -16,22 +16,28 @@ PREDICT_VERSION = 1
 
 @dataclass(frozen=True)
 class Job:
-    """One fold of one run of a member; `model`, `oof` and `test` say what the manifests must.
+    """One model of one run of a member: fold `fold`'s, or the refit on all rows, whose `fold` is None.
 
-    `member` has the run's own seed; its name is shared with the runs of other seeds.
+    `model`, `trained` and `test` say what the manifests must. `member` has the run's own seed; its name is
+    shared with the runs of other seeds.
     """
 
     member: Member
-    fold: int
+    fold: int | None
     run_folder: Path
     model: Expected
-    oof: Expected
+    trained: Expected
     test: Expected
 
     @property
     def title(self) -> str:
-        """What people call the run: the member's name, with the seed where there are several."""
-        return title(self.member)
+        """What people call the run: the member's name, with the seed where it has several; or its refit."""
+        return self.name if self.fold is None else title(self.member)
+
+    @property
+    def name(self) -> str:
+        """What people call the model: "resnet50 fold 3", "resnet50 refit"."""
+        return model_title(self.member, self.fold)
 
     @property
     def folder(self) -> Path:
@@ -41,8 +47,18 @@ class Job:
     def lock_file(self) -> Path:
         return self.folder / "lock"
 
+    @property
+    def chooses_common_epoch(self) -> bool:
+        """Whether its weights are those of an epoch that all folds of the run choose together."""
+        return self.member.train.select == "common"
+
+    @property
+    def epochs_manifest(self) -> Path:
+        """The commit of a fold whose epochs are to be chosen among: their weights are there, and scored."""
+        return self.folder / "epochs.manifest.json"
+
     def file(self, name: str) -> Path:
-        """Return a file of the fold: model.safetensors, oof.npz, test.npz, metrics.json, log.jsonl."""
+        """Return a file of the model: model.safetensors, oof.npz, test.npz, metrics.json, log.jsonl."""
         return self.folder / name
 
     @property
@@ -50,45 +66,70 @@ class Job:
         return self.folder / "model.manifest.json"
 
     @property
-    def oof_manifest(self) -> Path:
-        """The fold's commit: the model is trained, its held-out rows are predicted."""
+    def trained_manifest(self) -> Path:
+        """The training's commit: the model is published, the rows that it held out, if any, are predicted."""
         return self.folder / "manifest.json"
 
     @property
     def test_manifest(self) -> Path:
         return self.folder / "test.manifest.json"
 
+    @property
+    def commit(self) -> tuple[Path, Expected]:
+        """The manifest that the training ends with, and what it must say."""
+        return self.trained_manifest, self.trained
+
+    def untrained(self) -> str | None:
+        """Say why it must be trained (again), None when that is done."""
+        return manifest.stale(*self.commit)
+
+    def check_trained(self) -> None:
+        """Raise DataError, with the command that trains it, where that is still to do."""
+        if why := self.untrained():
+            which = ("" if self.fold is None else f"--fold {self.fold} ") + f"--member {self.member.name}"
+            raise DataError(f"{self.name} isn't trained ({why}): python -m pipeline.train {which}")
+
+    def check_predicted(self) -> None:
+        """Raise DataError where its predictions of the test rows aren't there or of another model."""
+        if why := manifest.stale(self.test_manifest, self.test):
+            raise DataError(f"{self.file('test.npz')} isn't up to date ({why}): python -m pipeline.predict")
+
 
 def find_jobs(config: Config) -> list[Job]:
     """Return the jobs of the configuration's members; raises DataError where prepare or folds haven't run."""
-    return [job for member in config.members for job in member_jobs(config, member)]
+    return [job for member in config.members for job in all_jobs(config, member)]
 
 
 def predicted_jobs(config: Config) -> list[Job]:
     """Return the jobs whose models predict test images: the members' and those of other blended runs."""
     jobs = find_jobs(config)
     for member in other_members(config):
-        own = member_jobs(config, member)
+        own = all_jobs(config, member)
         if config.ensemble.all_runs or own[0].run_folder.name in config.ensemble.members:
             jobs += own
     return jobs
 
 
-def member_jobs(config: Config, member: Member) -> list[Job]:
+def all_jobs(config: Config, member: Member) -> list[Job]:
+    """Return the jobs of one recipe: its folds', then its refits'."""
+    return [*fold_jobs(config, member), *refit_jobs(config, member)]
+
+
+def fold_jobs(config: Config, member: Member) -> list[Job]:
     """Return a job for each seed and fold of one recipe, in the configuration or not."""
-    facts = manifest.facts(paths.cache_manifest(config))
-    folds_digest = manifest.folds_digest(paths.folds_record(config))
-    return [
-        _job(config, training, k, folds_digest, facts)
-        for training in trainings(member)
-        for k in range(config.folds.count)
-    ]
+    return _jobs(config, member, range(config.folds.count))
+
+
+def refit_jobs(config: Config, member: Member) -> list[Job]:
+    """Return a job for each seed's model of all rows, if the recipe has one."""
+    return _jobs(config, member, [None]) if member.train.refit else []
 
 
 def other_members(config: Config) -> list[Member]:
     """Return the recipes of the runs beside the configuration's that were trained on the same folds.
 
-    A run's recipe is in its config.toml; a folder that isn't named by it and these folds is left out.
+    A run's recipe is in its config.toml, but for its refit, which counts if it is there; a folder that isn't
+    named by it and these folds is left out.
     """
     folds_digest = manifest.folds_digest(paths.folds_record(config))
     own = {paths.run(config, one, folds_digest) for member in config.members for one in trainings(member)}
@@ -102,7 +143,9 @@ def other_members(config: Config) -> list[Member]:
         except UsageError:  # of an earlier release, or its weights file is gone
             continue
         if named == file.parent:
-            found.append(member)
+            refit = replace(member, train=replace(member.train, refit=True))
+            trained = all(job.model_manifest.exists() for job in refit_jobs(config, refit))
+            found.append(refit if trained else member)
     return found
 
 
@@ -117,7 +160,13 @@ def has_test(config: Config) -> bool:
     return bool(rows.get("test") or rows.get("val"))
 
 
-def _job(config: Config, member: Member, k: int, folds_digest: str, facts: Mapping[str, Any]) -> Job:
+def _jobs(config: Config, member: Member, models: Iterable[int | None]) -> list[Job]:
+    facts = manifest.facts(paths.cache_manifest(config))
+    folds_digest = manifest.folds_digest(paths.folds_record(config))
+    return [_job(config, training, k, folds_digest, facts) for training in trainings(member) for k in models]
+
+
+def _job(config: Config, member: Member, k: int | None, folds_digest: str, facts: Mapping[str, Any]) -> Job:
     run_folder = paths.run(config, member, folds_digest)
     weights = paths.fold(run_folder, k) / "model.safetensors"
     trained = {
@@ -132,13 +181,13 @@ def _job(config: Config, member: Member, k: int, folds_digest: str, facts: Mappi
         "predict.batch": config.predict.batch,
         "classes": facts["classes_digest"],
     }
-    oof = {**trained, **predicted, "data.metric": config.data.metric}
+    oof = {} if k is None else {**predicted, "data.metric": config.data.metric}
     test = {**predicted, "folds": folds_digest, "test images": facts["test_digest"]}
     return Job(
         member,
         k,
         run_folder,
         Expected("train", TRAIN_VERSION, trained),
-        Expected("train", TRAIN_VERSION, oof, {"model": weights}),
+        Expected("train", TRAIN_VERSION, {**trained, **oof}, {"model": weights}),
         Expected("predict", PREDICT_VERSION, test, {"model": weights}),
     )

@@ -72,9 +72,9 @@ def run_recipe(member: Member) -> dict[str, Any]:
     return fields
 
 
-def fold(run_folder: Path, k: int) -> Path:
-    """Return the folder of fold k in a run."""
-    return run_folder / f"fold{k}"
+def fold(run_folder: Path, k: int | None) -> Path:
+    """Return the folder of fold k in a run; with None that of the model of all rows."""
+    return run_folder / ("refit" if k is None else f"fold{k}")
 
 
 def ensemble(config: Config) -> Path:

@@ -17,7 +17,8 @@ from pipeline.errors import DataError
 class Predictions:
     """Probabilities of rows: `ids` [n], `classes` [C] and `views` [V] str, `probs` float32 [V, n, C].
 
-    `fold` is the fold k as an int array of shape () in a fold's file, or [n] in the ensemble's.
+    `fold` is the fold k as an int array of shape () in a model's file (a refit's is −1), or [n] in the
+    ensemble's.
     """
 
     ids: np.ndarray

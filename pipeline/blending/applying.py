@@ -22,14 +22,16 @@ def apply_to_test(
 ) -> dict[str, Any]:
     """Blend the test predictions, save them, write and check the submission; return what scores.json adds.
 
-    A row's probabilities are the mean over the folds' models, then the blend; the labels of official splits
-    are read here, for their scores alone. Raises DataError for rows that don't fit.
+    A row's probabilities are the mean over the folds' models and, as one more of them, the refit, then the
+    blend; the labels of official splits are read here, for their scores alone. Raises DataError for rows that
+    don't fit.
     """
     rows = official.predicted_rows(pd.read_parquet(paths.cache(config) / "images.parquet"))
     ids = sorted(rows["id"].tolist())
-    models = [sources.load_test(source, fitted.classes, ids, fitted.folds.digest) for source in blended]
-    chain = fitted.found.chain
-    probs, labels = chain.apply([np.stack(own).mean(0) for own in models])
+    wanted = fitted.classes, ids, fitted.folds.digest
+    models = [sources.load_test(source, *wanted) for source in blended]
+    every = [own + sources.load_refit(source, *wanted) for own, source in zip(models, blended, strict=True)]
+    probs, labels = fitted.found.chain.apply([np.stack(own).mean(0) for own in every])
     fitting.save_blend(paths.ensemble(config) / "test.npz", ids, fitted, probs, labels, np.full(len(ids), -1))
     added = {
         "test_check": _check(fitted, models, labels),
@@ -37,7 +39,7 @@ def apply_to_test(
     }
     tested = np.isin(ids, rows.loc[rows["split"] == "test", "id"])
     if tested.any():
-        names = [name for name, wanted in zip(ids, tested, strict=True) if wanted]
+        names = [name for name, counts in zip(ids, tested, strict=True) if counts]
         added |= write_submission(config, fitted.classes, names, labels[tested], probs[tested], scores)
     return added
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.artifacts import manifest, paths, predictions
-from pipeline.artifacts.jobs import Job, member_jobs, other_members
+from pipeline.artifacts import paths, predictions
+from pipeline.artifacts.jobs import Job, fold_jobs, other_members, refit_jobs
 from pipeline.blending.external import external_files, load_external
 from pipeline.class_balance import trained_power
-from pipeline.config import Config
+from pipeline.config import Config, Member
 from pipeline.errors import DataError, UsageError
 
 
@@ -19,12 +19,14 @@ from pipeline.errors import DataError, UsageError
 class Source:
     """One thing that can be blended, by its name: runs with a job a seed and fold, or files made elsewhere.
 
-    `kind` is "member" (of the configuration), "run" (another recipe of these folds) or "external".
+    `kind` is "member" (of the configuration), "run" (another recipe of these folds) or "external". `refits`
+    are the models of all rows, a seed each: on the test rows they count as one more fold's.
     """
 
     name: str
     kind: str
     jobs: tuple[Job, ...] = ()
+    refits: tuple[Job, ...] = ()
     oof_file: Path | None = None
     test_file: Path | None = None
 
@@ -41,16 +43,11 @@ class Source:
     def inputs(self, with_test: bool) -> dict[str, Path]:
         """Return the files that a blend reads of it, by short names."""
         if self.oof_file is not None:
-            files = {self.oof_file.name: self.oof_file}
-            if with_test and self.test_file is not None:
-                files[self.test_file.name] = self.test_file
-            return {f"external/{name}": path for name, path in files.items()}
-        kinds = ("oof", "test") if with_test else ("oof",)
-        return {
-            f"{job.run_folder.name}/fold{job.fold}/{kind}": job.file(f"{kind}.npz")
-            for job in self.jobs
-            for kind in kinds
-        }
+            both = (self.oof_file, self.test_file if with_test else None)
+            return {f"external/{path.name}": path for path in both if path is not None}
+        files = [job.file("oof.npz") for job in self.jobs]
+        files += [job.file("test.npz") for job in (*self.jobs, *self.refits) if with_test]
+        return {"/".join([*path.parts[-3:-1], path.stem]): path for path in files}
 
 
 def known_sources(config: Config) -> list[Source]:
@@ -58,11 +55,10 @@ def known_sources(config: Config) -> list[Source]:
 
     Raises DataError where prepare or folds haven't run, or two of them have one name.
     """
-    members = [Source(member.name, "member", tuple(member_jobs(config, member))) for member in config.members]
-    runs = [Source(job[0].run_folder.name, "run", tuple(job)) for job in _other_runs(config)]
+    members = [_source(config, member, member.name, "member") for member in config.members]
     files = external_files(paths.external(config))
-    externals = [Source(name, "external", (), oof, test) for name, (oof, test) in files.items()]
-    found = [*members, *runs, *externals]
+    externals = [Source(name, "external", (), (), oof, test) for name, (oof, test) in files.items()]
+    found = [*members, *_other_runs(config), *externals]
     names = [source.name for source in found]
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled:
@@ -124,7 +120,8 @@ def load_test(
 ) -> list[np.ndarray]:
     """Return probs float32 [V, m, C] in the order of `ids`, one array a fold; one in all if external.
 
-    Raises DataError for rows that don't fit, or where predictions made elsewhere have no test file.
+    A refit's come from `load_refit`. Raises DataError for rows that don't fit, or where predictions made
+    elsewhere have no test file.
     """
     if source.oof_file is not None:
         if source.test_file is None:
@@ -132,26 +129,47 @@ def load_test(
             raise DataError(f"{source.oof_file} has no test predictions beside it: {expected} is missing.")
         found = load_external(source.test_file, classes, out_of_fold=False)
         return [predictions.join(source.test_file, found, ids)]
-    return [
-        np.mean(
-            [predictions.join(path, predictions.load(path, classes, folds_digest), ids) for path in files], 0
-        )
-        for files in _by_fold(source, "test.npz").values()
-    ]
+    folds = _by_fold(source, "test.npz").values()
+    return [_mean(paths, classes, ids, folds_digest) for paths in folds]
 
 
-def _by_fold(source: Source, name: str) -> dict[int, list[Path]]:
+def load_refit(
+    source: Source, classes: Sequence[str], ids: Sequence[str], folds_digest: str
+) -> list[np.ndarray]:
+    """Return the one array of test probs, as `load_test` has them, that a source's models of all rows give.
+
+    None where it has no such model. Raises DataError for rows that don't fit.
+    """
+    paths = [job.file("test.npz") for job in source.refits]
+    return [_mean(paths, classes, ids, folds_digest)] if paths else []
+
+
+def _mean(paths: Sequence[Path], classes: Sequence[str], ids: Sequence[str], folds_digest: str) -> np.ndarray:
+    """Return what the models of several seeds say on average: probs float32 [V, m, C]."""
+    found = [predictions.join(path, predictions.load(path, classes, folds_digest), ids) for path in paths]
+    return np.mean(found, axis=0)
+
+
+def _by_fold(source: Source, name: str) -> dict[int | None, list[Path]]:
     """Return the file of each seed's model, fold by fold."""
-    files: dict[int, list[Path]] = {}
+    files: dict[int | None, list[Path]] = {}
     for job in source.jobs:
         files.setdefault(job.fold, []).append(job.file(name))
     return files
 
 
-def _other_runs(config: Config) -> list[list[Job]]:
-    """Return the jobs of each run beside the members' whose folds are all trained and up to date."""
-    runs = [member_jobs(config, member) for member in other_members(config)]
-    return [jobs for jobs in runs if all(manifest.stale(job.oof_manifest, job.oof) is None for job in jobs)]
+def _other_runs(config: Config) -> list[Source]:
+    """Return the runs beside the members' whose folds are all trained and up to date."""
+    runs = [(member, fold_jobs(config, member)) for member in other_members(config)]
+    return [
+        _source(config, member, jobs[0].run_folder.name, "run")
+        for member, jobs in runs
+        if all(job.untrained() is None for job in jobs)
+    ]
+
+
+def _source(config: Config, member: Member, name: str, kind: str) -> Source:
+    return Source(name, kind, tuple(fold_jobs(config, member)), tuple(refit_jobs(config, member)))
 
 
 def _load_external_oof(

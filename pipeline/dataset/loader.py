@@ -49,7 +49,7 @@ def count_steps(rows: int, batch: int) -> int:
 
 
 def epoch_batches(
-    rows: np.ndarray, targets: np.ndarray, train: Train, fold: int, epoch: int
+    rows: np.ndarray, targets: np.ndarray, train: Train, fold: int | None, epoch: int
 ) -> list[np.ndarray]:
     """Draw an epoch's rows into batches of nearly equal size: a tail of one row would upset BatchNorm.
 
@@ -65,7 +65,9 @@ def epoch_batches(
 class _Schedule:
     """A batch sampler over all epochs that are left, as (epoch, row, repeat): workers see no other state."""
 
-    def __init__(self, rows: np.ndarray, targets: np.ndarray, train: Train, fold: int, first_step: int):
+    def __init__(
+        self, rows: np.ndarray, targets: np.ndarray, train: Train, fold: int | None, first_step: int
+    ):
         self.rows, self.targets, self.train, self.fold = rows, targets, train, fold
         self.first_step = first_step
 
@@ -88,7 +90,7 @@ class TrainImages(Dataset):
     An item is (epoch, row, repeat): how often the epoch had the row before; each time it looks different.
     """
 
-    def __init__(self, cache: Cache, targets: np.ndarray, train: Train, fold: int):
+    def __init__(self, cache: Cache, targets: np.ndarray, train: Train, fold: int | None):
         self.cache, self.targets, self.train, self.fold = cache, targets, train, fold
         self.ids = cache.table["id"].tolist()
         sides = {train_side(train, epoch) for epoch in range(train.epochs)}
@@ -138,7 +140,7 @@ def train_loader(
     rows: np.ndarray,
     targets: np.ndarray,
     train: Train,
-    fold: int,
+    fold: int | None,
     first_step: int,
     workers: int,
 ) -> DataLoader:

@@ -8,7 +8,7 @@ from pipeline.randomness import generator
 
 
 def draw_rows(
-    rows: np.ndarray, targets: np.ndarray, sampler: str, seed: int, fold: int, epoch: int
+    rows: np.ndarray, targets: np.ndarray, sampler: str, seed: int, fold: int | None, epoch: int
 ) -> np.ndarray:
     """Draw an epoch's rows int [n], in random order, from rows int [n]; a function of the arguments alone.
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import terminal
-from pipeline.artifacts import manifest, predictions
-from pipeline.artifacts.jobs import Job, member_jobs
+from pipeline.artifacts import predictions
+from pipeline.artifacts.jobs import Job, fold_jobs
 from pipeline.config import trainings
-from pipeline.learn.job import Work
+from pipeline.learn.work import Work
 from pipeline.score.metrics import find_metric
 from pipeline.score.naive import naive_probs
 
@@ -25,7 +25,7 @@ def show_scores(work: Work) -> None:
     config = work.config
     rows = []
     for member in config.members:
-        jobs = member_jobs(config, member)
+        jobs = fold_jobs(config, member)
         metrics = {job.folder: _read_metrics(job) for job in jobs}
         runs = [[job for job in jobs if job.member == one] for one in trainings(member)]
         rows += [_row(work, run[0].title, [run], metrics) for run in runs]
@@ -83,6 +83,6 @@ def _oof(work: Work, jobs: Sequence[Job]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_metrics(job: Job) -> dict | None:
-    if manifest.stale(job.oof_manifest, job.oof):
+    if job.untrained():
         return None
     return json.loads(job.file("metrics.json").read_bytes())

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +12,16 @@ from torch import nn
 
 from pipeline import interrupt, terminal
 from pipeline.artifacts import training_log, writer
-from pipeline.config import Config, Member, title
+from pipeline.config import Config, Member, Train, model_title
 from pipeline.dataset.cache import Cache
 from pipeline.dataset.loader import count_steps, epoch_batches, predict_loader, train_loader
 from pipeline.errors import Interrupted, NotFiniteError
-from pipeline.learn import checkpoint, optimizer_state
+from pipeline.learn import checkpoint
 from pipeline.learn.backward import Gradients
 from pipeline.learn.ema import build_ema, ema_decay, update_ema
+from pipeline.learn.fold_state import needed_bytes, pack_state, restore_state
 from pipeline.learn.freezing import set_trained
+from pipeline.learn.head import train_head
 from pipeline.learn.inference import build_predictor, frame_of, normalisation, predict_probs
 from pipeline.learn.losses import build_loss
 from pipeline.learn.mixing import mix
@@ -36,13 +37,18 @@ from pipeline.score.metrics import METRICS, find_metric
 
 @dataclass(frozen=True)
 class FoldData:
-    """A fold's rows: positions in the cache's table; `targets` int [len(table)] are class indices."""
+    """A model's rows, positions in the cache's table; `targets` int [len(table)] are class indices.
+
+    A refit has no `valid_rows`. `features` float32 [len(train_rows), F] are the initial model's, where the
+    recipe has head_epochs.
+    """
 
     cache: Cache
     targets: np.ndarray
     classes: int
     train_rows: np.ndarray
     valid_rows: np.ndarray
+    features: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -60,28 +66,28 @@ Watch = Callable[[Step], None]
 
 
 def train_fold(  # noqa: PLR0915
-    config: Config, member: Member, k: int, data: FoldData, record: RunRecord, runtime: Runtime, folder: Path,
-    identity: str, watch: Watch, deadline: float = float("inf"),
+    config: Config, member: Member, k: int | None, data: FoldData, record: RunRecord, runtime: Runtime,
+    folder: Path, identity: str, watch: Watch, deadline: float = float("inf"),
+    selection: Selection | None = None,
 ) -> nn.Module:  # fmt: skip
     """Train a member on the rows outside fold k; return the model to predict with (the EMA if there is one).
 
+    `data` has the rows; k, None where none is held out, is in all draws' keys and the messages.
     Goes on from the newest checkpoint in `folder` of this `identity` (a digest of all that it depends on).
     Raises Interrupted, after a checkpoint, on a signal or at the `deadline` of time.monotonic(), and
     NotFiniteError on a loss that isn't finite.
     """
     train, choice = member.train, runtime.choice
-    model = initial_model(member, record.source, data.classes).to(runtime.device)
-    model = model.to(memory_format=FORMATS[choice.memory_format])
+    model, untrained = _start(member, k, data, record, runtime)
     mean, std = normalisation(model, runtime.device)
     steps = count_steps(len(data.train_rows), train.batch)
     total = steps * train.epochs
-    ema = build_ema(model, train, total)
     counts = np.bincount(data.targets[data.train_rows], minlength=data.classes)
-    untrained = classifier_start(model)
+    ema = build_ema(model, train, total)
     set_trained(model, train, train.freeze_epochs)  # what is never trained is left out
     optimizer = build_optimizer(model, train)
     scaler = torch.amp.GradScaler(torch.device(runtime.device).type, enabled=choice.dtype == "float16")
-    selection = Selection(train, find_metric(config.data.metric))
+    selection = selection or Selection(train, find_metric(config.data.metric))
 
     log = folder / "log.jsonl"
     sums = {"loss": 0.0, "images": 0, "seconds": 0.0}
@@ -90,9 +96,11 @@ def train_fold(  # noqa: PLR0915
     saved = checkpoint.load(folder, identity)
     if saved is not None:
         first, sums, losses, micro = (saved[name] for name in ("step", "sums", "losses", "micro"))
-        _restore(saved, model, ema, optimizer, scaler, selection)
+        restore_state(saved, model, ema, optimizer, scaler, selection)
     else:
-        writer.require_space(folder, _needed_bytes(model), f"the checkpoints of {title(member)} fold {k}")
+        writer.require_space(
+            folder, needed_bytes(model, train), f"the checkpoints of {model_title(member, k)}"
+        )
         writer.remove(log)
     training_log.append(log, "start", step=first, steps=total, ema=ema is not None, rows=len(data.train_rows))
 
@@ -121,10 +129,8 @@ def train_fold(  # noqa: PLR0915
             rows = epoch_batches(data.train_rows, data.targets, train, k, epoch)[position]
             ids = data.cache.table["id"].iloc[rows].tolist()
             training_log.append(log, "not finite", step=step, loss=str(value), norm=str(norm_value), ids=ids)
-            raise NotFiniteError(
-                f"{title(member)} fold {k}: the loss is {value}, its gradient's norm {norm_value}, at step "
-                f"{step + 1} (epoch {epoch + 1}). A lower train.lr (now {train.lr}), more "
-                "train.warmup_epochs or train.dtype=float32 help."
+            raise _not_finite(
+                model_title(member, k), train, value, norm_value, f"{step + 1} (epoch {epoch + 1})"
             )
         scaler.step(optimizer)
         scaler.update()
@@ -161,18 +167,37 @@ def train_fold(  # noqa: PLR0915
         ticked = time.monotonic()
         stop = interrupt.requested() is not None or ticked > deadline
         if step + 1 < total and (stop or ticked - saved_at > 60 * train.checkpoint_minutes):
-            tensors, numbers = _state(model, ema, optimizer, scaler, selection)
+            tensors, numbers = pack_state(model, ema, optimizer, scaler, selection)
             numbers |= {"sums": sums, "losses": losses, "micro": gradients.micro}
             checkpoint.save(folder, step + 1, identity, tensors, numbers)
             saved_at = ticked = time.monotonic()
             if stop:
                 why = "max_minutes passed" if ticked > deadline else "asked to stop"
                 raise Interrupted(
-                    f"{title(member)} fold {k}: {why}; saved after step {step + 1} of {total}: run it again.",
+                    f"{model_title(member, k)}: {why}; saved after step {step + 1} of {total}: run it again.",
                     interrupt.requested() or 15,
                 )
     training_log.append(log, "end", step=step + 1, selected_epoch=selection.epoch + 1 or epoch + 1)
     return selection.finish(ema or model).eval()
+
+
+def _start(
+    member: Member, k: int | None, data: FoldData, record: RunRecord, runtime: Runtime
+) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """Return the model that training begins with, and its classifier as nothing has trained it yet."""
+    model = initial_model(member, record.source, data.classes).to(runtime.device)
+    model = model.to(memory_format=FORMATS[runtime.choice.memory_format])
+    untrained = classifier_start(model)
+    if data.features is not None:
+        train_head(model, data.features, data.targets[data.train_rows], data.classes, member.train, k)
+    return model, untrained
+
+
+def _not_finite(name: str, train: Train, loss: float, norm: float, where: str) -> NotFiniteError:
+    return NotFiniteError(
+        f"{name}: the loss is {loss}, its gradient's norm {norm}, at step {where}. A lower train.lr (now "
+        f"{train.lr}), more train.warmup_epochs or train.dtype=float32 help."
+    )
 
 
 def _tell_halved(log: Path, step: int, micro: int) -> None:
@@ -183,8 +208,10 @@ def _tell_halved(log: Path, step: int, micro: int) -> None:
 def _look(
     model: nn.Module, config: Config, member: Member, data: FoldData, runtime: Runtime, epoch: int
 ) -> dict[str, float]:
-    """Score the validation rows with plain inference: for the curves, and where train.select is "best"."""
-    every = 1 if member.train.select == "best" else member.train.validate_epochs
+    """Score the validation rows with plain inference: for the curves, and where they choose the epoch."""
+    every = 1 if member.train.select != "last" else member.train.validate_epochs
+    if not len(data.valid_rows):
+        return {}
     last = epoch + 1 == member.train.epochs
     if not (last or (every and (epoch + 1) % every == 0)):
         return {}
@@ -197,45 +224,3 @@ def _look(
         "valid_log_loss": round(METRICS["log-loss"].of_probs(targets, probs), 5),
         "valid_score": round(find_metric(config.data.metric).of_probs(targets, probs), 5),
     }
-
-
-def _state(
-    model: nn.Module,
-    ema: nn.Module | None,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    selection: Selection,
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    if ema is not None:
-        tensors |= {f"ema.{name}": value for name, value in ema.state_dict().items()}
-    packed, layout = optimizer_state.pack(optimizer)
-    tensors |= {f"optimizer.{name}": value for name, value in packed.items()}
-    tensors |= {f"selected.{name}": value for name, value in selection.weights.items()}
-    return tensors, {"scaler": scaler.state_dict(), "optimizer": layout, "selected": selection.state()}
-
-
-def _restore(
-    saved: dict[str, Any],
-    model: nn.Module,
-    ema: nn.Module | None,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    selection: Selection,
-) -> None:
-    def part(prefix: str) -> dict[str, torch.Tensor]:
-        return {n.removeprefix(prefix): v for n, v in saved["tensors"].items() if n.startswith(prefix)}
-
-    model.load_state_dict(part("model."))
-    if ema is not None:
-        ema.load_state_dict(part("ema."))
-    optimizer_state.unpack(optimizer, part("optimizer."), saved["optimizer"])
-    selection.restore(saved["selected"], part("selected."))
-    if saved["scaler"]:
-        scaler.load_state_dict(saved["scaler"])
-
-
-def _needed_bytes(model: nn.Module) -> int:
-    """Return what a fold needs on the disk: two generations and the one being written, then the model."""
-    size = sum(value.nbytes for value in model.state_dict().values())
-    return size * (3 * len(("model", "ema", "selected", "exp_avg", "exp_avg_sq")) + 1)

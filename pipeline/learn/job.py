@@ -1,112 +1,97 @@
-"""One job of the training stage: train a fold and publish the model, predict its held-out rows."""
+"""One job of the training stage: train a model and commit it, with the rows that it held out predicted."""
 
 import contextlib
 import dataclasses
-import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from pipeline import terminal
-from pipeline.artifacts import manifest, paths, predictions, writer
+from pipeline.artifacts import manifest, paths, writer
 from pipeline.artifacts.jobs import Job
-from pipeline.artifacts.training_log import read_epochs
-from pipeline.config import Config, largest_side
-from pipeline.dataset.cache import Cache, open_cache
-from pipeline.dataset.folds.folds_file import Folds, load_folds
-from pipeline.dataset.loader import count_steps, predict_loader, rows_of
+from pipeline.config import largest_side
+from pipeline.dataset.loader import count_steps
 from pipeline.errors import ResourceError, UsageError
-from pipeline.learn import checkpoint
+from pipeline.learn import checkpoint, common_epoch, held_out
 from pipeline.learn.ema import EMA_LEAST_STEPS
-from pipeline.learn.fold import FoldData, Step, Watch, train_fold
-from pipeline.learn.inference import build_predictor, frame_of, load_weights, predict_probs
-from pipeline.learn.run_record import RunRecord, empty_model, open_run, recorded_choice, weights_name
-from pipeline.learn.runtime import Runtime, build_runtime
-from pipeline.score.metrics import METRICS, find_metric
-from pipeline.score.splits import training_rows
-
-
-@dataclass
-class Work:
-    """What the folds of this process share; `speeds` are images/s, measured, for the time that is left.
-
-    `watched` is told of each step and may end the training by raising.
-    """
-
-    config: Config
-    folds: Folds
-    cache: Cache
-    targets: np.ndarray
-    rows: np.ndarray
-    classes: list[str]
-    todo: list[Job]
-    deadlines: dict[str, float]
-    records: dict[Path, RunRecord] = field(default_factory=dict)
-    speeds: dict[str, float] = field(default_factory=dict)
-    watched: Callable[[Step], None] | None = None
-
-
-def open_work(config: Config, todo: list[Job]) -> Work:
-    """Open the folds and the cache once for all jobs; raises DataError where one doesn't fit the other."""
-    folds = load_folds(config)
-    cache = open_cache(paths.cache(config))
-    classes = manifest.facts(paths.cache_manifest(config))["classes"]
-    limits = {
-        member.name: 60 * member.train.max_minutes for member in config.members if member.train.max_minutes
-    }
-    deadlines = {name: time.monotonic() + seconds for name, seconds in limits.items()}
-    return Work(
-        config,
-        folds,
-        cache,
-        cache.table["target"].to_numpy(),
-        rows_of(cache, "train", folds.ids),
-        classes,
-        list(todo),
-        deadlines,
-    )
+from pipeline.learn.features import run_features
+from pipeline.learn.fold import Step, Watch, train_fold
+from pipeline.learn.run_record import RunRecord, open_run
+from pipeline.learn.runtime import build_runtime
+from pipeline.learn.selection import Selection
+from pipeline.learn.work import Work, fold_data, trained_on
+from pipeline.score.metrics import find_metric
 
 
 def train_job(work: Work, job: Job, why: str) -> None:
-    """Train a fold, publish its model, then its held-out rows' predictions; the manifest is the commit."""
-    started = time.monotonic()
-    member, name = job.member, f"{job.title} fold {job.fold}"
-    if job.oof_manifest.exists():
-        terminal.stage("train", f"{name} again: {why}")
-    model_file = job.file("model.safetensors")
-    if manifest.stale(job.model_manifest, job.model):
-        if job.run_folder not in work.records:
-            work.records[job.run_folder] = open_run(work.config, member, job.run_folder, len(work.classes))
-            _tell_ema(work, job)
-        record = work.records[job.run_folder]
-        runtime = build_runtime(member.train, record.choice)
-        with terminal.progress("train") as line, _plain_faults(job):
-            model = train_fold(
-                work.config,
-                member,
-                job.fold,
-                fold_data(work, job.fold),
-                record,
-                runtime,
-                job.folder,
-                _identity(work, job, record),
-                _watch(work, job, line),
-                work.deadlines.get(member.name, float("inf")),
-            )
-        facts = {"member": member.name, "model": member.model, "fold": job.fold, "classes": work.classes}
-        writer.publish_bytes(model_file, checkpoint.model_bytes(model, facts))
-        manifest.publish(job.model_manifest, job.model, [model_file], time.monotonic() - started)
+    """Train a model and commit it; what its manifest lacks says what is done already.
+
+    A fold whose epoch all folds choose together is committed once they are trained, by the last of them.
+    """
+    if job.trained_manifest.exists():
+        terminal.stage("train", f"{job.name} again: {why}")
+    if not manifest.stale(job.model_manifest, job.model):
+        held_out.finish(work, job)
+    elif job.chooses_common_epoch and job.fold is not None:
+        if manifest.stale(job.epochs_manifest, job.model):
+            _train_epochs(work, job)
+        common_epoch.settle(work, job)
     else:
-        runtime = build_runtime(member.train, recorded_choice(job.run_folder))
-        model = empty_model(member, len(work.classes))
-        load_weights(model, manifest.verified_bytes(model_file, job.model_manifest))
-    _predict_oof(work, job, model, runtime)
-    checkpoint.remove(job.folder)
+        _train_model(work, job)
+        held_out.finish(work, job)
+
+
+def _train_model(work: Work, job: Job) -> None:
+    started = time.monotonic()
+    last = common_epoch.chosen_epoch(job) if job.chooses_common_epoch else None
+    model = _trained(work, job, Selection(job.member.train, find_metric(work.config.data.metric), last=last))
+    path = job.file("model.safetensors")
+    writer.publish_bytes(path, checkpoint.model_bytes(model, _facts(work, job)))
+    manifest.publish(job.model_manifest, job.model, [path], time.monotonic() - started)
+
+
+def _train_epochs(work: Work, job: Job) -> None:
+    started = time.monotonic()
+    keep = partial(common_epoch.keep_epoch, job, _facts(work, job))
+    selection = Selection(job.member.train, find_metric(work.config.data.metric), keep)
+    _trained(work, job, selection)
+    common_epoch.commit_epochs(job, selection.scores, time.monotonic() - started)
+
+
+def _trained(work: Work, job: Job, selection: Selection) -> nn.Module:
+    if job.run_folder not in work.records:
+        work.records[job.run_folder] = open_run(work.config, job.member, job.run_folder, len(work.classes))
+        _tell_ema(work, job)
+    record = work.records[job.run_folder]
+    runtime = build_runtime(job.member.train, record.choice)
+    data = fold_data(work, job.fold)
+    if job.member.train.head_epochs:
+        features = run_features(work, job, record, runtime)
+        data = dataclasses.replace(data, features=features[trained_on(work, job.fold)])
+    with terminal.progress("train") as line, _plain_faults(job):
+        return train_fold(
+            work.config,
+            job.member,
+            job.fold,
+            data,
+            record,
+            runtime,
+            job.folder,
+            _identity(work, job, record),
+            _watch(work, job, line),
+            work.deadlines.get(job.member.name, float("inf")),
+            selection,
+        )
+
+
+def _facts(work: Work, job: Job) -> dict[str, Any]:
+    """Return what stands in a model's file beside its weights."""
+    member = job.member
+    return {"member": member.name, "model": member.model, "fold": job.fold, "classes": work.classes}
 
 
 def _identity(work: Work, job: Job, record: RunRecord) -> str:
@@ -123,16 +108,16 @@ def _identity(work: Work, job: Job, record: RunRecord) -> str:
 
 def _tell_ema(work: Work, job: Job) -> None:
     train = job.member.train
-    steps = train.epochs * count_steps(int(_trains(work, job.fold).sum()), train.batch)
+    steps = train.epochs * count_steps(int(trained_on(work, job.fold).sum()), train.batch)
     if train.ema and steps < EMA_LEAST_STEPS:
-        text = f"{job.title}: {steps} steps a fold are too few for averaged weights (EMA): off"
+        text = f"{job.title}: {steps} steps are too few for averaged weights (EMA): off"
         terminal.stage("train", text)
 
 
 @contextlib.contextmanager
 def _plain_faults(job: Job) -> Iterator[None]:
     """Say in a user's words what torch only raises: no memory, a batch too small, a worker that died."""
-    name, train = f"{job.title} fold {job.fold}", job.member.train
+    name, train = job.name, job.member.train
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -153,67 +138,10 @@ def _plain_faults(job: Job) -> Iterator[None]:
         raise ResourceError(f"{name}: {reason} train.workers=0 loads batches in this process.") from error
 
 
-def fold_data(work: Work, k: int) -> FoldData:
-    """Return which rows fold k's model is trained on, and which it is scored on."""
-    held_out = work.folds.fold_of == k
-    trains = _trains(work, k)
-    return FoldData(work.cache, work.targets, len(work.classes), work.rows[trains], work.rows[held_out])
-
-
-def _trains(work: Work, k: int) -> np.ndarray:
-    return training_rows(work.folds.fold_of, work.folds.groups, k, work.folds.kind)
-
-
-def _predict_oof(work: Work, job: Job, model: nn.Module, runtime: Runtime) -> None:
-    config, frame = work.config, frame_of(job.member.train)
-    held_out = np.flatnonzero(work.folds.fold_of == job.fold)
-    rows = work.rows[held_out]
-    loader = predict_loader(work.cache, rows, [frame], config.predict.batch, runtime.workers, runtime.device)
-    views = config.predict.views
-    predictor = build_predictor(model, job.member.train, runtime)
-    probs = predict_probs([predictor], loader, [frame], views)[0]
-    found = predictions.Predictions(
-        np.array([work.folds.ids[i] for i in held_out], dtype=np.str_),
-        np.array(work.classes, dtype=np.str_),
-        np.array(views, dtype=np.str_),
-        probs,
-        np.array(job.fold),
-        work.folds.digest,
-    )
-    predictions.save(job.file("oof.npz"), found)
-    metrics = _metrics(work, job, probs.mean(axis=0, dtype=np.float64), work.targets[rows])
-    writer.publish_bytes(job.file("metrics.json"), json.dumps(metrics, indent=1).encode())
-    outputs = [job.file("oof.npz"), job.file("metrics.json")]
-    manifest.publish(job.oof_manifest, job.oof, outputs, metrics["seconds"], {"score": metrics["score"]})
-    shown = f"{metrics['metric']} {metrics['score']:.4f}   log-loss {metrics['log_loss']:.4f}"
-    took = f"{terminal.duration(metrics['seconds']):<12} {metrics['images_per_second']:.0f} images/s"
-    terminal.stage("train", f"{job.title:<12} fold {job.fold}   {shown}   {took}")
-
-
-def _metrics(work: Work, job: Job, probs: np.ndarray, targets: np.ndarray) -> dict:
-    metric = find_metric(work.config.data.metric)
-    # From the log, since a fold may have been trained in several sessions.
-    epochs = read_epochs(job.file("log.jsonl"))
-    images, seconds = (sum(epoch[name] for epoch in epochs) for name in ("images", "seconds"))
-    return {
-        "member": job.member.name,
-        "fold": job.fold,
-        "metric": metric.name,
-        "score": metric.of_probs(targets, probs),
-        "log_loss": METRICS["log-loss"].of_probs(targets, probs),
-        "accuracy": METRICS["accuracy"].of_probs(targets, probs),
-        "images": len(targets),
-        "epochs": len(epochs),
-        "weights_source": weights_name(job.run_folder),
-        "images_per_second": round(images / max(seconds, 1e-9), 1),
-        "seconds": round(seconds, 2),
-    }
-
-
 def _watch(work: Work, job: Job, line: terminal.Line) -> Watch:
     """Show a step with the speed and the time left for the epoch, the fold and everything in this process."""
     train = job.member.train
-    count = {k: int(_trains(work, k).sum()) for k in range(work.config.folds.count)}
+    count = {k: int(trained_on(work, k).sum()) for k in (None, *range(work.config.folds.count))}
     later = [other for other in work.todo if other is not job]
 
     def watch(step: Step) -> None:
@@ -230,7 +158,7 @@ def _watch(work: Work, job: Job, line: terminal.Line) -> Watch:
         left = [terminal.duration(seconds) for seconds in (all_left, fold_left, epoch_left)]
         line.update(
             (step.epoch - 1 + share) / train.epochs,
-            f"{job.title} fold {job.fold} epoch {step.epoch}/{train.epochs}  {speed:.0f} images/s  "
+            f"{job.name} epoch {step.epoch}/{train.epochs}  {speed:.0f} images/s  "
             f"left: all {left[0]}, fold {left[1]}, epoch {left[2]}",
         )
 

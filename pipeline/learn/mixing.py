@@ -18,7 +18,7 @@ class Mixed(NamedTuple):
 
 
 def mix(
-    images: torch.Tensor, targets: torch.Tensor, train: Train, fold: int, step: int, epoch: int
+    images: torch.Tensor, targets: torch.Tensor, train: Train, fold: int | None, step: int, epoch: int
 ) -> Mixed | None:
     """Mix a batch on its device, images float [B, 3, H, W] in place; None where the recipe leaves it alone.
 

@@ -118,8 +118,8 @@ def _decide(config: Config, member: Member, folder: Path, classes: int) -> tuple
         "python": platform.python_version(),
         "libraries": {name: manifest.version_of(name) for name in manifest.LIBRARIES},
     }
-    one_seed = dataclasses.replace(member, train=dataclasses.replace(member.train, seeds=1))
-    alone = dataclasses.replace(config, members=(one_seed,))
+    once = dataclasses.replace(member, train=dataclasses.replace(member.train, seeds=1, refit=False))
+    alone = dataclasses.replace(config, members=(once,))
     writer.publish_bytes(folder / "config.toml", to_toml(alone).encode())
     writer.publish_bytes(folder / "environment.json", json.dumps(content, indent=1).encode())
     chosen = f"{choice.dtype}, {choice.memory_format}; predicting in {choice.inference_dtype}"

@@ -37,7 +37,7 @@ def learning_rate(step: int, steps_per_epoch: int, train: Train, epoch_losses: S
     if step < warmup:
         return train.lr * (step + 1) / warmup
     if train.schedule == "cosine":
-        return train.lr * _cosine((step - warmup + 1) / (total - warmup + 1))
+        return train.lr * half_cosine((step - warmup + 1) / (total - warmup + 1))
     if train.schedule == "step":
         drops = sum(step >= share * total for share in train.lr_steps)
     elif train.schedule == "plateau":
@@ -79,10 +79,10 @@ def count_plateaus(losses: Sequence[float], patience: int) -> int:
 def _cycle(step: int, total: int) -> float:
     peak = max(1, round(CYCLE_RISES * total))
     if step < peak:
-        return CYCLE_START + (1 - CYCLE_START) * (1 - _cosine((step + 1) / peak))
-    return CYCLE_END + (1 - CYCLE_END) * _cosine((step - peak + 1) / (total - peak + 1))
+        return CYCLE_START + (1 - CYCLE_START) * (1 - half_cosine((step + 1) / peak))
+    return CYCLE_END + (1 - CYCLE_END) * half_cosine((step - peak + 1) / (total - peak + 1))
 
 
-def _cosine(progress: float) -> float:
+def half_cosine(progress: float) -> float:
     """Half a cosine from 1 at progress 0 to 0 at 1."""
     return 0.5 * (1 + math.cos(math.pi * progress))

@@ -17,11 +17,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline import interrupt, terminal
 from pipeline.artifacts import lock, manifest, paths, writer
-from pipeline.artifacts.jobs import Job, member_jobs
+from pipeline.artifacts.jobs import Job, fold_jobs
 from pipeline.artifacts.training_log import read_epochs
 from pipeline.config import Config, Member
 from pipeline.errors import Interrupted, NotFiniteError, UsageError
-from pipeline.learn.job import Work, open_work, train_job
+from pipeline.learn.job import train_job
 from pipeline.learn.search_space import (
     Space,
     check_sides,
@@ -31,6 +31,7 @@ from pipeline.learn.search_space import (
     values_of,
     wanted_space,
 )
+from pipeline.learn.work import Work, open_work
 from pipeline.randomness import key
 from pipeline.score.metrics import Metric, find_metric
 
@@ -73,8 +74,13 @@ def plan_search(config: Config, member: Member, folds: tuple[int, ...]) -> Searc
     wanted = wanted_space(config, member)
     space = read_space(wanted)
     check_sides(config, member, space)
-    jobs = [job for job in member_jobs(config, _once(member)) if job.fold in folds]
-    scored = [[job.oof.version, job.oof.config] for job in jobs]
+    if "common" in (member.train.select, *wanted.get("select", ())):
+        raise UsageError(
+            'tune: with train.select = "common" a fold has no score of its own. Search with "last"; set it '
+            "in the recipe that is found."
+        )
+    jobs = [job for job in fold_jobs(config, _once(member)) if job.fold in folds]
+    scored = [[job.trained.version, job.trained.config] for job in jobs]
     digest = manifest.digest([scored, wanted, config.tune.seed, config.tune.prune])
     folder = paths.tune(config) / f"{member.name}-{digest[:8]}"
     own = replace(config, paths=replace(config.paths, runs=str(folder / "runs")), members=(member,))
@@ -191,7 +197,7 @@ def _jobs(search: Search, values: Mapping[str, Any]) -> list[Job]:
         member = member_with(search.config, search.member, {**values, "seeds": 1})
     except UsageError as refusal:
         raise optuna.TrialPruned(str(refusal)) from refusal
-    return [job for job in member_jobs(search.config, member) if job.fold in search.folds]
+    return [job for job in fold_jobs(search.config, member) if job.fold in search.folds]
 
 
 def _fold_score(work: Work, trial: optuna.Trial, job: Job, first_step: int) -> float:
@@ -209,7 +215,7 @@ def _fold_score(work: Work, trial: optuna.Trial, job: Job, first_step: int) -> f
 
     work.todo = [job]
     work.watched = lambda step: report(step.epoch, prune=True) if step.step_in_epoch == 1 else None
-    if why := manifest.stale(job.oof_manifest, job.oof):
+    if why := job.untrained():
         train_job(work, job, why)
     report(float("inf"), prune=False)
-    return manifest.facts(job.oof_manifest)["score"]
+    return manifest.facts(job.trained_manifest)["score"]

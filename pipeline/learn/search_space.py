@@ -15,14 +15,14 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.artifacts import manifest, paths
 from pipeline.config import Config, Member, Train, resolve
 from pipeline.config_text import explain, to_toml
-from pipeline.config_train import MACHINE_FIELDS
+from pipeline.config_train import COUNTING_FIELDS, MACHINE_FIELDS
 from pipeline.dataset.survey import short_side
 from pipeline.errors import DataError, UsageError
 
 Axis = CategoricalDistribution | FloatDistribution | IntDistribution
 Space = dict[str, Axis]
 # What changes no recipe, or only its luck; how many models a fold has is no question of a recipe.
-NOT_SEARCHED = (*MACHINE_FIELDS, "seed", "seeds")
+NOT_SEARCHED = (*MACHINE_FIELDS, *COUNTING_FIELDS, "seed")
 SIDES = ("size", "sizes", "test_size", "test_crop")
 
 

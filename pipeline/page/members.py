@@ -92,6 +92,7 @@ def _cell(fold: FoldResult | None) -> tuple[str, str]:
     seconds, speed = fold.number("seconds"), fold.number("images_per_second")
     notes = [terminal.duration(seconds)] if seconds is not None else []
     notes += [f"{speed:,.0f}/s"] if speed is not None else []
+    notes += [f"epoch {fold.metrics['scored_epoch']}"] if fold.metrics.get("scored_epoch") else []
     return score(fold.number("score")), ", ".join(notes)
 
 

@@ -85,11 +85,11 @@ def time_folds(times: np.ndarray, count: int) -> np.ndarray:
     return np.searchsorted(cuts, np.arange(len(values)))[place].astype(np.int64) - 1
 
 
-def training_rows(fold_of: np.ndarray, groups: np.ndarray, k: int, kind: str) -> np.ndarray:
+def training_rows(fold_of: np.ndarray, groups: np.ndarray, k: int | None, kind: str) -> np.ndarray:
     """Tell which rows train the model that is scored on fold k: bool [n], from fold_of and groups int [n].
 
     Those of other folds and fold −1, for the kind "time" only of earlier ones; never a row in whose group is
-    a row of fold k, unless the kind is "stratified", which ignores groups.
+    a row of fold k, unless the kind is "stratified", which ignores groups. With None nothing is held out.
 
     >>> fold_of, groups = np.array([-1, -1, 0, 1, 2]), np.array([0, 1, 1, 2, 3])
     >>> training_rows(fold_of, groups, 0, "grouped")
@@ -97,6 +97,8 @@ def training_rows(fold_of: np.ndarray, groups: np.ndarray, k: int, kind: str) ->
     >>> training_rows(fold_of, groups, 1, "time")
     array([ True,  True,  True, False, False])
     """
+    if k is None:
+        return np.ones(len(fold_of), bool)
     rows = fold_of < k if kind == "time" else fold_of != k
     if kind != "stratified":
         rows &= ~np.isin(groups, groups[fold_of == k])

@@ -121,6 +121,11 @@ def closing_lines(content: Mapping[str, Any]) -> list[str]:
             f"The score flatters: epochs of {', '.join(names)} were chosen on the rows that are scored "
             '(train.select = "best"; by .011 to .025 of macro-F1 in simulations).'
         )
+    if names := content.get("refits"):
+        lines.append(
+            f"On the test rows a model of {', '.join(names)} that was trained on all rows counts as one more"
+            " fold's; it has no score of its own."
+        )
     if "expected" in content:
         e = content["expected"]
         span = f"{e['low']:.4f}–{e['high']:.4f}"
