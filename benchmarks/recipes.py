@@ -81,6 +81,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no warm-up": {"warmup_epochs": 0.0},
     "layer-wise rates": {"layer_decay": 0.75},
     "classifier first": {"freeze_epochs": 1},
+    "classifier on features": {"head_epochs": 10},
     "last 2 stages": {"train_stages": 2},
     "no averaged weights": {"ema": False},
     "no clipping": {"clip_norm": 0.0},
@@ -89,6 +90,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "stochastic depth": {"drop_path": 0.1},
     "progressive sizes": {"sizes": [48, 56, 64]},
     "higher test size": {"test_size": 80},
+    "common epoch": {"select": "common"},
     "best epoch": {"select": "best"},
 }
 

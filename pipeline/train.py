@@ -85,6 +85,8 @@ def _train_each(work: "Work", todo: list[Job], wait: bool) -> None:
         for job in todo:
             if refusal := _try(work, job):
                 refusals.append((job, refusal))
+            elif wait and job.untrained():
+                refusals.append((job, LockedError(f"{job.name} waits for the other folds of its run.")))
             elif wait and work.todo and all(other.member.name != job.member.name for other in work.todo):
                 show_scores(work)  # this member is done, others are to come
         held = [job for job, _ in refusals]
@@ -115,7 +117,8 @@ def _try(work: "Work", job: Job) -> LockedError | None:
                 train_job(work, job, why)
     except LockedError as refusal:
         return refusal
-    work.todo.remove(job)
+    if job in work.todo:
+        work.todo.remove(job)
     return None
 
 

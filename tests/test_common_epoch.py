@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from pipeline import train
 from pipeline.artifacts import manifest, paths
 from pipeline.artifacts.jobs import find_jobs, fold_jobs, refit_jobs
 from pipeline.artifacts.training_log import read_epochs
@@ -134,6 +135,27 @@ def test_a_fold_that_another_process_holds_is_left_to_it(competition):
         assert [job.untrained() is None for job in jobs] == [False, True]
     tiny.run("train", config)
     assert [job.untrained() for job in jobs] == [None, None]
+
+
+def test_who_trains_all_waits_until_all_are_settled(competition, monkeypatch, capsys):
+    config = configure(competition)
+    jobs = fold_jobs(config, config.members[0])
+    with tiny.held_elsewhere(jobs[1].lock_file) as child:
+        monkeypatch.setattr(train, "LOCKED_WAIT_SECONDS", 0.01)
+        pause = train._pause
+        passes = []
+
+        def release_and_pause():
+            passes.append([job.untrained() is None for job in jobs])
+            if len(passes) == 3:
+                child.stdin.close()
+            pause()
+
+        monkeypatch.setattr(train, "_pause", release_and_pause)
+        tiny.run("train", config)
+    assert passes[:3] == 3 * [[False, False]]
+    assert [job.untrained() for job in jobs] == [None, None]
+    assert capsys.readouterr().out.count("its epoch is chosen once fold 1 is trained too") == 1
 
 
 def test_a_fold_that_is_lost_is_trained_for_the_epoch_that_was_chosen(competition, monkeypatch):

@@ -119,3 +119,14 @@ def test_before_prepare_and_folds_there_are_no_jobs(tmp_path, competition):
     assert has_test(config)
     paths.folds_record(config).unlink()
     assert not can_find_jobs(config)
+
+
+def test_the_metric_belongs_to_a_training_whose_weights_it_chooses(finished):
+    for select, counts in (("last", False), ("common", True), ("best", True)):
+        jobs = [
+            find_jobs(tiny.configure(finished, {"train": {"select": select}, "data": {"metric": metric}}))[0]
+            for metric in ("macro-f1", "accuracy")
+        ]
+        assert (jobs[0].model != jobs[1].model) is counts
+        assert jobs[0].trained != jobs[1].trained
+        assert jobs[0].run_folder == jobs[1].run_folder

@@ -176,6 +176,8 @@ def _job(config: Config, member: Member, k: int | None, folds_digest: str, facts
         "classes": facts["classes_digest"],
         "training images": facts["train_digest"],
     }
+    if member.train.select != "last":
+        trained["data.metric"] = config.data.metric  # it chooses the weights
     predicted = {
         "predict.views": list(config.predict.views),
         "predict.batch": config.predict.batch,

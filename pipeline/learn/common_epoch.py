@@ -43,8 +43,11 @@ def settle(work: Work, job: Job) -> None:
     folds = [one for one in fold_jobs(work.config, job.member) if one.run_folder == job.run_folder]
     missing = [one for one in folds if manifest.stale(one.epochs_manifest, one.model)]
     if _record(job) is None and missing:
-        names = ", ".join(str(one.fold) for one in missing)
-        terminal.stage("train", f"{job.name}   trained; its epoch is chosen once fold {names} is trained too")
+        if job.name not in work.told:
+            names = ", ".join(str(one.fold) for one in missing)
+            text = f"{job.name}   trained; its epoch is chosen once fold {names} is trained too"
+            terminal.stage("train", text)
+        work.told.add(job.name)
         return
     for one in [job] if missing else folds:
         with contextlib.suppress(LockedError), _held(one, job):

@@ -22,7 +22,8 @@ from pipeline.score.splits import training_rows
 class Work:
     """What the models of this process share; `speeds` are images/s, measured, for the time that is left.
 
-    `watched` is told of each step and may end the training by raising.
+    `told` are the models that wait for others, once that is said. `watched` is told of each step and may end
+    the training by raising.
     """
 
     config: Config
@@ -35,6 +36,7 @@ class Work:
     deadlines: dict[str, float]
     records: dict[Path, RunRecord] = field(default_factory=dict)
     speeds: dict[str, float] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
     watched: Callable[[Step], None] | None = None
 
 
