@@ -5,7 +5,7 @@ import pandas as pd
 
 from pipeline.artifacts import paths
 from pipeline.dataset.folds.folds_file import load_folds
-from pipeline.learn import job as jobs
+from pipeline.learn.work import fold_data, open_work
 from tests import tiny
 
 
@@ -30,9 +30,9 @@ def test_an_extra_image_trains_every_fold_but_that_of_its_twin(competition):
     scored = next(
         i for i in np.flatnonzero(folds.groups == folds.groups[place[extra[0]]]) if i not in place.values()
     )
-    work = jobs.open_work(config, [])
+    work = open_work(config, [])
     for k in (0, 1):
-        trained = set(work.cache.table["id"].to_numpy()[jobs.fold_data(work, k).train_rows])
+        trained = set(work.cache.table["id"].to_numpy()[fold_data(work, k).train_rows])
         assert extra[1] in trained
         assert (extra[0] in trained) == (folds.fold_of[scored] != k)
         assert trained == {folds.ids[i] for i in np.flatnonzero(folds.fold_of != k)} - (
@@ -45,9 +45,9 @@ def test_folds_by_time_are_trained_on_the_past_and_blended(competition, capsys):
     folds = rearranged(config, "time", lambda row: row["id"] if row["split"] == "train" else "")
     blocks = [sorted(np.array(folds.ids)[folds.fold_of == k]) for k in (-1, 0, 1)]
     assert [name for block in blocks for name in block] == folds.ids
-    work = jobs.open_work(config, [])
+    work = open_work(config, [])
     for k in (0, 1):
-        trained = work.cache.table["id"].to_numpy()[jobs.fold_data(work, k).train_rows]
+        trained = work.cache.table["id"].to_numpy()[fold_data(work, k).train_rows]
         assert set(trained) <= {name for block in blocks[: k + 1] for name in block}
     for stage in ("train", "predict", "ensemble"):
         tiny.run(stage, config)
