@@ -134,17 +134,9 @@ def _probs(
 
 
 def _predictors(jobs: Sequence[Job], classes: int) -> "list[Predictor]":
-    from pipeline.learn.inference import build_predictor, load_weights
-    from pipeline.learn.run_record import empty_model, recorded_choice
-    from pipeline.learn.runtime import build_runtime
+    from pipeline.learn.trained import load_predictor
 
-    predictors = []
-    for job in jobs:
-        runtime = build_runtime(job.member.train, recorded_choice(job.run_folder))
-        model = empty_model(job.member, classes)
-        load_weights(model, manifest.verified_bytes(job.file("model.safetensors"), job.model_manifest))
-        predictors.append(build_predictor(model, job.member.train, runtime))
-    return predictors
+    return [load_predictor(job, classes) for job in jobs]
 
 
 def _with_unreadable(
