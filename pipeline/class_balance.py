@@ -65,8 +65,17 @@ def trained_power(train: Train) -> float:
     >>> trained_power(Train(retrain_epochs=2))
     0.0
     """
-    sampler = "class-balanced" if retrains(train, train.epochs - 1) else train.sampler
-    return SAMPLER_POWERS[sampler] - _taken_by_loss(train)
+    return power_at(train, train.epochs - 1)
+
+
+def power_at(train: Train, epoch: int) -> float:
+    """Return the power of the classes' shares that an epoch, counted from 0, teaches to believe in.
+
+    >>> [power_at(Train(epochs=4, retrain_epochs=1), epoch) for epoch in range(4)]
+    [1.0, 1.0, 1.0, 0.0]
+    """
+    sampler = "class-balanced" if retrains(train, epoch) else train.sampler
+    return SAMPLER_POWERS[sampler] - _taken_by_loss(train, epoch)
 
 
 def reweights(train: Train, progress: float) -> bool:
@@ -89,12 +98,12 @@ def _without_balance(train: Train) -> str:
     return asked.get(train.loss, "")
 
 
-def _taken_by_loss(train: Train) -> float:
-    """Return what the loss takes from the power of the shares."""
+def _taken_by_loss(train: Train, epoch: int) -> float:
+    """Return what the loss takes from the power of the shares in an epoch."""
     if not _without_balance(train):
         return 0.0
     if train.loss == "logit-adjusted":
         return train.logit_tau
     if train.loss == "ldam":
-        return float(reweights(train, (train.epochs - 1) / train.epochs))
+        return float(reweights(train, epoch / train.epochs))
     return 1.0

@@ -15,7 +15,7 @@ def draw_rows(
     `targets` int [len(table)] are the classes of all rows of the table. "natural" is a permutation. The
     others draw classes as their counts to the power of SAMPLER_POWERS (Kang et al. 2020, arXiv:1910.09217)
     and a class's rows equally often: a row, and a class, is drawn as often as is expected, rounded up or down
-    (systematic sampling, Madow 1949), so no row waits for its luck.
+    (systematic sampling, Madow 1949), so no row waits for its luck. A row of class −1 is drawn once.
 
     >>> draw_rows(np.arange(8), np.array([0, 0, 0, 0, 0, 0, 1, 1]), "class-balanced", 0, 0, 0).tolist()
     [5, 6, 1, 7, 3, 7, 4, 6]
@@ -39,12 +39,16 @@ def sampler_of(train: Train, epoch: int) -> str:
 def expected_draws(labels: np.ndarray, power: float) -> np.ndarray:
     """How often float64 [n] each row with these labels int [n] is drawn in an epoch of n draws.
 
-    >>> expected_draws(np.array([0, 0, 0, 0, 1]), power=0.5).round(3)
-    array([0.833, 0.833, 0.833, 0.833, 1.667])
+    A row without a label, −1, has no class to be balanced: it is drawn once.
+
+    >>> expected_draws(np.array([0, 0, 0, 0, 1, -1]), power=0.5).round(3)
+    array([0.833, 0.833, 0.833, 0.833, 1.667, 1.   ])
     """
-    _, own_class, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    expected, labelled = np.ones(len(labels)), labels >= 0
+    _, own_class, counts = np.unique(labels[labelled], return_inverse=True, return_counts=True)
     wanted = counts**power
-    return (len(labels) * wanted / wanted.sum() / counts)[own_class]
+    expected[labelled] = (labelled.sum() * wanted / wanted.sum() / counts)[own_class]
+    return expected
 
 
 def repeats(drawn: np.ndarray) -> np.ndarray:
