@@ -22,9 +22,11 @@ from pipeline.config_fields import (
     View,
     model_title,
     recipe,
+    teachers,
     title,
     trainings,
 )
+from pipeline.config_teachers import with_teachers
 from pipeline.config_text import explain
 from pipeline.config_train import (
     Train,
@@ -39,8 +41,8 @@ from pipeline.errors import UsageError
 
 __all__ = [
     "Config", "Data", "Drawn", "Member", "Train", "View", "final_side", "find", "largest_side", "load",
-    "model_title", "parse_override", "predict_side", "recipe", "resolve", "retrains", "sides_of", "title",
-    "train_side", "trainings",
+    "model_title", "parse_override", "predict_side", "recipe", "resolve", "retrains", "sides_of", "teachers",
+    "title", "train_side", "trainings",
 ]  # fmt: skip
 PRESETS = Path(__file__).parent / "presets"
 SAMPLE = "sample"
@@ -101,7 +103,7 @@ def resolve(raw: Mapping[str, Any], changes: Mapping[str, Any], source: str) -> 
     except ValidationError as error:
         raise UsageError(explain(error, Config, source)) from error
     _check(config, source)
-    return config
+    return with_teachers(config, source)
 
 
 def parse_override(text: str) -> dict[str, Any]:
@@ -127,6 +129,8 @@ def parse_override(text: str) -> dict[str, Any]:
 def _member(
     member: Mapping[str, Any], shared: Mapping[str, Any], changed: Mapping[str, Any]
 ) -> dict[str, Any]:
+    if "teacher" in member:
+        raise UsageError("members.teacher: a member's teacher is named by train.teacher.")
     own = member.get("train", {})
     train = {**shared, **own, **changed} if isinstance(own, dict) else own
     return {"name": member.get("model", ""), **member, "train": train}

@@ -88,6 +88,8 @@ class Member:
     model: str = doc(..., "any timm architecture", min_length=1)
     weights: str = doc("auto", "auto (hub, package, random), hub, package, random, or a .safetensors file")
     train: Train = doc(Train(), "the recipe")
+    # What train.teacher names, so that a member alone says what it learns from; no key of its own.
+    teacher: "Member | None" = doc(None, "", exclude=True)
 
 
 View = Literal["identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose"]
@@ -176,6 +178,16 @@ def trainings(member: Member) -> list[Member]:
     """
     seeds = range(member.train.seed, member.train.seed + member.train.seeds)
     return [dataclasses.replace(member, train=dataclasses.replace(member.train, seed=seed)) for seed in seeds]
+
+
+def teachers(member: Member) -> list[Member]:
+    """Return the member's teacher, that one's own, and so on; none for a member without.
+
+    >>> first = Member(name="a", model="resnet50")
+    >>> [one.name for one in teachers(Member(name="b", model="resnet18", teacher=first))]
+    ['a']
+    """
+    return [] if member.teacher is None else [member.teacher, *teachers(member.teacher)]
 
 
 def title(training: Member) -> str:

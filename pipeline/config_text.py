@@ -62,7 +62,7 @@ def to_toml(config: Any) -> str:
 
 def _table(value: Any, prefix: str, *, commented: bool) -> list[str]:
     lines = []
-    for field in dataclasses.fields(value):
+    for field in _keys(type(value)):
         item = getattr(value, field.name)
         if dataclasses.is_dataclass(item):
             lines += _table(item, f"{prefix}{field.name}.", commented=commented)
@@ -90,7 +90,12 @@ def _fields_at(root: type, place: Sequence[Any]) -> list[str]:
     for part in place:
         if isinstance(part, str):
             current = _dataclass_in(get_type_hints(current)[part])
-    return [field.name for field in dataclasses.fields(current)]
+    return [field.name for field in _keys(current)]
+
+
+def _keys(owner: Any) -> list[dataclasses.Field]:
+    """Return the fields that are keys of the configuration, not found from others."""
+    return [field for field in dataclasses.fields(owner) if not owner.__pydantic_fields__[field.name].exclude]
 
 
 def _dataclass_in(hint: Any) -> Any:

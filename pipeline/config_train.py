@@ -101,6 +101,20 @@ class Train:
     refit: bool = doc(
         False, "train one more model on all rows: no score of its own, joins the folds' on the test images"
     )
+    teacher: str = doc(
+        "",
+        "another member's name: its models of fold k, which saw no label of that fold, teach this one's;"
+        ' of a member, not of all; "" = none',
+    )
+    teacher_share: float = doc(
+        0.5, "share of a labelled row's loss that is the teacher's, not the label's", gt=0, le=1
+    )
+    teacher_temperature: float = doc(
+        2.0, "what both models' logits are divided by in the teacher's share of the loss", gt=0
+    )
+    pseudo: bool = doc(
+        False, "train on the test images too, with the teacher's probabilities as their only target"
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = doc(
         "auto", "autocast in training; auto = timed"
     )

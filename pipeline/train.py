@@ -14,11 +14,11 @@ import time
 from typing import TYPE_CHECKING
 
 from pipeline import interrupt, terminal
-from pipeline.artifacts import lock, state
-from pipeline.artifacts.jobs import Job, can_find_jobs, find_jobs
+from pipeline.artifacts import lock, manifest, paths, state
+from pipeline.artifacts.jobs import Job, can_find_jobs, find_jobs, teacher_jobs
 from pipeline.artifacts.state import State
-from pipeline.config import Config
-from pipeline.errors import Interrupted, LockedError, UsageError
+from pipeline.config import Config, teachers
+from pipeline.errors import DataError, Interrupted, LockedError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.learn.work import Work
@@ -51,7 +51,8 @@ def run(config: Config, options: argparse.Namespace) -> None:
         for job in find_jobs(config)
         if options.fold in (None, job.fold) and options.member in (None, job.member.name)
     ]
-    todo = [job for job in jobs if job.untrained()]
+    # Teachers first: a member that is taught comes after whoever teaches it, and after that one's teacher.
+    todo = sorted((job for job in jobs if job.untrained()), key=lambda job: len(teachers(job.member)))
     if not todo:
         terminal.stage(STAGE, f"up to date ({len(jobs)} models)")
         return
@@ -59,6 +60,7 @@ def run(config: Config, options: argparse.Namespace) -> None:
     from pipeline.learn.cv_table import show_scores
     from pipeline.learn.work import open_work
 
+    _check_teachers(config, todo, options.fold)
     check_form(config)  # a sample submission that can't be understood is told now, not after the training
     with interrupt.caught():
         work = open_work(config, todo)
@@ -73,6 +75,25 @@ def check_choice(config: Config, fold: int | None, member: str | None) -> None:
     names = [known.name for known in config.members]
     if member is not None and member not in names:
         raise UsageError(f"--member {member}: no such member; there are {', '.join(names)}.")
+
+
+def _check_teachers(config: Config, todo: list[Job], fold: int | None) -> None:
+    """Refuse students without a teacher's models, which aren't to be trained either, or without test images.
+
+    Raises DataError with the command that trains the teacher, UsageError for train.pseudo.
+    """
+    facts = manifest.facts(paths.cache_manifest(config))
+    readable = facts["rows"]["test"] - facts["problems"]["test"]
+    for job in todo:
+        if job.member.train.pseudo and not readable:
+            raise UsageError(f"train.pseudo of {job.member.name}: there are no test images; leave it out.")
+        for one in teacher_jobs(config, job):
+            if one not in todo and (why := one.untrained()):
+                which = ("" if fold is None else f"--fold {fold} ") + f"--member {one.member.name}"
+                raise DataError(
+                    f"{job.name} is taught by {one.name}, which isn't trained ({why}): "
+                    f"python -m pipeline.train {which}"
+                )
 
 
 def _train_each(work: "Work", todo: list[Job], wait: bool) -> None:
@@ -114,12 +135,20 @@ def _try(work: "Work", job: Job) -> LockedError | None:
     try:
         with lock.hold(job.lock_file, job.name):
             if why := job.untrained():
+                _check_taught(work.config, job)
                 train_job(work, job, why)
     except LockedError as refusal:
         return refusal
     if job in work.todo:
         work.todo.remove(job)
     return None
+
+
+def _check_taught(config: Config, job: Job) -> None:
+    """Raise LockedError while the models that teach a job are another process's to train."""
+    for one in teacher_jobs(config, job):
+        if one.untrained():
+            raise LockedError(f"{job.name} waits for its teacher, {one.name}.")
 
 
 if __name__ == "__main__":

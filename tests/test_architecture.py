@@ -26,6 +26,7 @@ GROUND = (
     "config",
     "config_doc",
     "config_fields",
+    "config_teachers",
     "config_text",
     "config_train",
     "terminal",

@@ -125,6 +125,12 @@ def refit_jobs(config: Config, member: Member) -> list[Job]:
     return _jobs(config, member, [None]) if member.train.refit else []
 
 
+def teacher_jobs(config: Config, job: Job) -> list[Job]:
+    """Return the jobs whose models teach a job's: of its teacher, each seed's of the same fold; or none."""
+    teacher = job.member.teacher
+    return [one for one in all_jobs(config, teacher) if one.fold == job.fold] if teacher else []
+
+
 def other_members(config: Config) -> list[Member]:
     """Return the recipes of the runs beside the configuration's that were trained on the same folds.
 
@@ -183,8 +189,10 @@ def _job(config: Config, member: Member, k: int | None, folds_digest: str, facts
         "predict.batch": config.predict.batch,
         "classes": facts["classes_digest"],
     }
-    oof = {} if k is None else {**predicted, "data.metric": config.data.metric}
     test = {**predicted, "folds": folds_digest, "test images": facts["test_digest"]}
+    if member.teacher is not None:  # it is taught by predictions
+        trained |= test if member.train.pseudo else predicted
+    oof = {} if k is None else {**predicted, "data.metric": config.data.metric}
     return Job(
         member,
         k,

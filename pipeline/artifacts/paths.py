@@ -65,10 +65,15 @@ def recipe_digest(member: Member, folds_digest: str) -> str:
 
 
 def run_recipe(member: Member) -> dict[str, Any]:
-    """Return the member's recipe with a weights file named by its content: moved, it is the same run."""
+    """Return the member's recipe with a weights file named by its content: moved, it is the same run.
+
+    A teacher stands there by its own recipe and number of models: another name is the same teacher.
+    """
     fields = recipe(member)
     if member.weights.endswith(".safetensors"):
         fields["weights"] = _content(member)
+    if member.teacher is not None:
+        fields["train.teacher"] = {**run_recipe(member.teacher), "train.seeds": member.teacher.train.seeds}
     return fields
 
 

@@ -143,12 +143,14 @@ def train_loader(
     fold: int | None,
     first_step: int,
     workers: int,
+    carried: np.ndarray | None = None,
 ) -> DataLoader:
     """Make the loader of a fold's steps from `first_step` on: (uint8 [B, size, size, 3], int64 [B]).
 
-    `rows` are positions in the cache's table, `targets` [len(table)] their class indices.
+    `rows` are positions in the cache's table, `targets` [len(table)] their class indices. A batch has these,
+    or `carried` int [len(table)] in their place.
     """
-    images = TrainImages(cache, targets, train, fold)
+    images = TrainImages(cache, targets if carried is None else carried, train, fold)
     return DataLoader(
         images,
         batch_sampler=_Schedule(rows, targets, train, fold, first_step),

@@ -18,12 +18,13 @@ from pipeline.dataset.loader import count_steps, epoch_batches, predict_loader, 
 from pipeline.errors import Interrupted, NotFiniteError
 from pipeline.learn import checkpoint
 from pipeline.learn.backward import Gradients
+from pipeline.learn.distillation import SoftTargets, student_loss
 from pipeline.learn.ema import build_ema, ema_decay, update_ema
 from pipeline.learn.fold_state import needed_bytes, pack_state, restore_state
 from pipeline.learn.freezing import set_trained
 from pipeline.learn.head import train_head
 from pipeline.learn.inference import build_predictor, frame_of, normalisation, predict_probs
-from pipeline.learn.losses import build_loss
+from pipeline.learn.losses import Loss, build_loss
 from pipeline.learn.mixing import mix
 from pipeline.learn.optim import build_optimizer, set_rate
 from pipeline.learn.retraining import classifier_start, restart_classifier
@@ -40,7 +41,8 @@ class FoldData:
     """A model's rows, positions in the cache's table; `targets` int [len(table)] are class indices.
 
     A refit has no `valid_rows`. `features` float32 [len(train_rows), F] are the initial model's, where the
-    recipe has head_epochs.
+    recipe has head_epochs. `soft` is what a teacher says of `train_rows` and, after them, of rows without a
+    label.
     """
 
     cache: Cache
@@ -49,6 +51,17 @@ class FoldData:
     train_rows: np.ndarray
     valid_rows: np.ndarray
     features: np.ndarray | None = None
+    soft: SoftTargets | None = None
+
+    @property
+    def drawn_rows(self) -> np.ndarray:
+        """What the epochs go through: the training rows, and those that only a teacher has a target for."""
+        return self.train_rows if self.soft is None else self.soft.rows
+
+    @property
+    def carried(self) -> np.ndarray:
+        """What a batch says of its rows, int [len(table)]: their classes, or their places in `soft`."""
+        return self.targets if self.soft is None else self.soft.places(len(self.targets))
 
 
 @dataclass(frozen=True)
@@ -80,9 +93,8 @@ def train_fold(  # noqa: PLR0915
     train, choice = member.train, runtime.choice
     model, untrained = _start(member, k, data, record, runtime)
     mean, std = normalisation(model, runtime.device)
-    steps = count_steps(len(data.train_rows), train.batch)
+    steps = count_steps(len(data.drawn_rows), train.batch)
     total = steps * train.epochs
-    counts = np.bincount(data.targets[data.train_rows], minlength=data.classes)
     ema = build_ema(model, train, total)
     set_trained(model, train, train.freeze_epochs)  # what is never trained is left out
     optimizer = build_optimizer(model, train)
@@ -102,16 +114,18 @@ def train_fold(  # noqa: PLR0915
             folder, needed_bytes(model, train), f"the checkpoints of {model_title(member, k)}"
         )
         writer.remove(log)
-    training_log.append(log, "start", step=first, steps=total, ema=ema is not None, rows=len(data.train_rows))
+    training_log.append(log, "start", step=first, steps=total, ema=ema is not None, rows=len(data.drawn_rows))
 
-    loader = train_loader(data.cache, data.train_rows, data.targets, train, k, first, runtime.workers)
+    loader = train_loader(
+        data.cache, data.drawn_rows, data.targets, train, k, first, runtime.workers, data.carried
+    )
     gradients = Gradients(model, runtime, scaler, micro)
     ticked = saved_at = time.monotonic()
     for step, (pixels, labels) in enumerate(loader, start=first):
         epoch, position = divmod(step, steps)
         if position == 0 or step == first:
             set_trained(model, train, epoch)
-            loss_of = build_loss(train, counts, epoch / train.epochs, runtime.device)
+            loss_of = _loss(train, data, epoch, runtime.device)
             begun, stage = stage_steps(epoch, steps, train)
             if step == begun > 0:
                 restart_classifier(model, ema, optimizer, untrained)
@@ -126,7 +140,7 @@ def train_fold(  # noqa: PLR0915
         value, norm_value = torch.stack([loss, norm.float()]).tolist()
         # In float16 a gradient may overflow: the scaler passes that step and lowers its scale.
         if not np.isfinite(value) or not (np.isfinite(norm_value) or scaler.is_enabled()):
-            rows = epoch_batches(data.train_rows, data.targets, train, k, epoch)[position]
+            rows = epoch_batches(data.drawn_rows, data.targets, train, k, epoch)[position]
             ids = data.cache.table["id"].iloc[rows].tolist()
             training_log.append(log, "not finite", step=step, loss=str(value), norm=str(norm_value), ids=ids)
             raise _not_finite(
@@ -191,6 +205,15 @@ def _start(
     if data.features is not None:
         train_head(model, data.features, data.targets[data.train_rows], data.classes, member.train, k)
     return model, untrained
+
+
+def _loss(train: Train, data: FoldData, epoch: int, device: str) -> Loss:
+    """Make an epoch's loss of logits and of what a batch carries: classes, or a taught row's place."""
+    counts = np.bincount(data.targets[data.train_rows], minlength=data.classes)
+    own = build_loss(train, counts, epoch / train.epochs, device)
+    if data.soft is None:
+        return own
+    return student_loss(own, data.soft, data.targets[data.soft.rows], counts, train, epoch, device)
 
 
 def _not_finite(name: str, train: Train, loss: float, norm: float, where: str) -> NotFiniteError:

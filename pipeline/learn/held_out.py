@@ -9,7 +9,7 @@ from pipeline.artifacts import manifest, predictions, writer
 from pipeline.artifacts.jobs import Job
 from pipeline.artifacts.training_log import read_epochs
 from pipeline.dataset.loader import predict_loader
-from pipeline.learn import checkpoint
+from pipeline.learn import checkpoint, teacher
 from pipeline.learn.inference import build_predictor, frame_of, load_weights, predict_probs
 from pipeline.learn.run_record import empty_model, recorded_choice, weights_name
 from pipeline.learn.runtime import build_runtime
@@ -21,6 +21,7 @@ def finish(work: Work, job: Job) -> None:
     """Commit a model that is published: predict and score what it held out, drop what it was made with."""
     checkpoint.remove(job.folder)
     writer.remove(job.file("epochs"))
+    teacher.remove(job)
     if job.fold is None:
         manifest.publish(*job.commit, [], _seconds(job))
         took = terminal.duration(_seconds(job))

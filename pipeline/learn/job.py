@@ -17,13 +17,15 @@ from pipeline.config import largest_side
 from pipeline.dataset.loader import count_steps
 from pipeline.errors import ResourceError, UsageError
 from pipeline.learn import checkpoint, common_epoch, held_out
+from pipeline.learn.distillation import SoftTargets
 from pipeline.learn.ema import EMA_LEAST_STEPS
 from pipeline.learn.features import run_features
 from pipeline.learn.fold import Step, Watch, train_fold
 from pipeline.learn.run_record import RunRecord, open_run
 from pipeline.learn.runtime import build_runtime
 from pipeline.learn.selection import Selection
-from pipeline.learn.work import Work, fold_data, trained_on
+from pipeline.learn.teacher import soft_targets
+from pipeline.learn.work import Work, fold_data, images_an_epoch, trained_on
 from pipeline.score.metrics import find_metric
 
 
@@ -67,8 +69,9 @@ def _trained(work: Work, job: Job, selection: Selection) -> nn.Module:
         work.records[job.run_folder] = open_run(work.config, job.member, job.run_folder, len(work.classes))
         _tell_ema(work, job)
     record = work.records[job.run_folder]
-    runtime = build_runtime(job.member.train, record.choice)
-    data = fold_data(work, job.fold)
+    soft = soft_targets(work, job)
+    runtime = build_runtime(job.member.train, record.choice)  # after the teacher, whose threads may be others
+    data = dataclasses.replace(fold_data(work, job.fold), soft=soft)
     if job.member.train.head_epochs:
         features = run_features(work, job, record, runtime)
         data = dataclasses.replace(data, features=features[trained_on(work, job.fold)])
@@ -81,7 +84,7 @@ def _trained(work: Work, job: Job, selection: Selection) -> nn.Module:
             record,
             runtime,
             job.folder,
-            _identity(work, job, record),
+            _identity(work, job, record, soft),
             _watch(work, job, line),
             work.deadlines.get(job.member.name, float("inf")),
             selection,
@@ -94,7 +97,7 @@ def _facts(work: Work, job: Job) -> dict[str, Any]:
     return {"member": member.name, "model": member.model, "fold": job.fold, "classes": work.classes}
 
 
-def _identity(work: Work, job: Job, record: RunRecord) -> str:
+def _identity(work: Work, job: Job, record: RunRecord, soft: SoftTargets | None) -> str:
     """Digest all that a half-trained fold depends on: with anything else its checkpoint doesn't count."""
     versions = [
         job.model.version,
@@ -103,12 +106,12 @@ def _identity(work: Work, job: Job, record: RunRecord) -> str:
     choice = dataclasses.asdict(record.choice)
     short_side = manifest.facts(paths.cache_manifest(work.config))["short_side"]
     began = [checkpoint.FORMAT, job.model.config, choice, record.source.sha256, short_side, versions]
-    return manifest.digest(began)
+    return manifest.digest(began if soft is None else [*began, soft.digest])
 
 
 def _tell_ema(work: Work, job: Job) -> None:
     train = job.member.train
-    steps = train.epochs * count_steps(int(trained_on(work, job.fold).sum()), train.batch)
+    steps = train.epochs * count_steps(images_an_epoch(work, job.fold, train.pseudo), train.batch)
     if train.ema and steps < EMA_LEAST_STEPS:
         text = f"{job.title}: {steps} steps are too few for averaged weights (EMA): off"
         terminal.stage("train", text)
@@ -141,7 +144,9 @@ def _plain_faults(job: Job) -> Iterator[None]:
 def _watch(work: Work, job: Job, line: terminal.Line) -> Watch:
     """Show a step with the speed and the time left for the epoch, the fold and everything in this process."""
     train = job.member.train
-    count = {k: int(trained_on(work, k).sum()) for k in (None, *range(work.config.folds.count))}
+    folds = (None, *range(work.config.folds.count))
+    count = {(k, pseudo): images_an_epoch(work, k, pseudo) for k in folds for pseudo in (False, True)}
+    images = count[job.fold, train.pseudo]
     later = [other for other in work.todo if other is not job]
 
     def watch(step: Step) -> None:
@@ -149,10 +154,12 @@ def _watch(work: Work, job: Job, line: terminal.Line) -> Watch:
             work.watched(step)
         speed = work.speeds[job.member.name] = step.images_per_second
         share = step.step_in_epoch / step.steps_in_epoch
-        epoch_left = (1 - share) * count[job.fold] / speed
-        fold_left = epoch_left + (train.epochs - step.epoch) * count[job.fold] / speed
+        epoch_left = (1 - share) * images / speed
+        fold_left = epoch_left + (train.epochs - step.epoch) * images / speed
         all_left = fold_left + sum(
-            other.member.train.epochs * count[other.fold] / work.speeds.get(other.member.name, speed)
+            other.member.train.epochs
+            * count[other.fold, other.member.train.pseudo]
+            / work.speeds.get(other.member.name, speed)
             for other in later
         )
         left = [terminal.duration(seconds) for seconds in (all_left, fold_left, epoch_left)]

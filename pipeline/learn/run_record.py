@@ -10,7 +10,7 @@ import torch
 
 from pipeline import terminal
 from pipeline.artifacts import lock, manifest, writer
-from pipeline.config import Config, Member, final_side, predict_side, title
+from pipeline.config import Config, Member, final_side, predict_side, teachers, title
 from pipeline.config_text import to_toml
 from pipeline.errors import DataError
 from pipeline.learn import weights
@@ -119,7 +119,7 @@ def _decide(config: Config, member: Member, folder: Path, classes: int) -> tuple
         "libraries": {name: manifest.version_of(name) for name in manifest.LIBRARIES},
     }
     once = dataclasses.replace(member, train=dataclasses.replace(member.train, seeds=1, refit=False))
-    alone = dataclasses.replace(config, members=(once,))
+    alone = dataclasses.replace(config, members=(once, *teachers(member)))
     writer.publish_bytes(folder / "config.toml", to_toml(alone).encode())
     writer.publish_bytes(folder / "environment.json", json.dumps(content, indent=1).encode())
     chosen = f"{choice.dtype}, {choice.memory_format}; predicting in {choice.inference_dtype}"

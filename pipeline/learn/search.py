@@ -79,6 +79,11 @@ def plan_search(config: Config, member: Member, folds: tuple[int, ...]) -> Searc
             'tune: with train.select = "common" a fold has no score of its own. Search with "last"; set it '
             "in the recipe that is found."
         )
+    if member.teacher is not None or "teacher" in wanted:
+        raise UsageError(
+            "tune: a trial has no teacher's models to learn from. Search without train.teacher; set it in "
+            "the recipe that is found."
+        )
     jobs = [job for job in fold_jobs(config, _once(member)) if job.fold in folds]
     scored = [[job.trained.version, job.trained.config] for job in jobs]
     digest = manifest.digest([scored, wanted, config.tune.seed, config.tune.prune])

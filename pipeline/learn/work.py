@@ -68,6 +68,16 @@ def fold_data(work: Work, k: int | None) -> FoldData:
     return FoldData(work.cache, work.targets, len(work.classes), work.rows[trained], work.rows[held_out])
 
 
+def pseudo_rows(work: Work) -> np.ndarray:
+    """Return the test images' positions in the cache's table: a validation split stays held out."""
+    return np.flatnonzero(work.cache.table["split"] == "test")
+
+
+def images_an_epoch(work: Work, k: int | None, pseudo: bool) -> int:
+    """Return how many images an epoch of fold k's model has, with or without the test images."""
+    return int(trained_on(work, k).sum()) + (len(pseudo_rows(work)) if pseudo else 0)
+
+
 def trained_on(work: Work, k: int | None) -> np.ndarray:
     """Tell which of the folds' rows fold k's model is trained on, bool [n]; None: all."""
     return training_rows(work.folds.fold_of, work.folds.groups, k, work.folds.kind)
