@@ -11,6 +11,7 @@ left to it.
 
 import argparse
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline import interrupt, terminal
@@ -40,7 +41,10 @@ def states(config: Config) -> list[State]:
     """Return a line for each fold of each member, and for its model of all rows."""
     if not can_find_jobs(config):
         return [state.waiting(STAGE, member.name) for member in config.members]
-    return [state.of(*job.commit, job.title, job.fold, job.lock_file) for job in find_jobs(config)]
+    return [
+        replace(state.of(*job.commit, job.title, job.fold, job.lock_file), why=job.untrained() or "")
+        for job in find_jobs(config)
+    ]
 
 
 def run(config: Config, options: argparse.Namespace) -> None:
@@ -65,6 +69,9 @@ def run(config: Config, options: argparse.Namespace) -> None:
     with interrupt.caught():
         work = open_work(config, todo)
         _train_each(work, todo, wait=options.fold is None)
+        for job in todo:
+            if job.waits():
+                _try(work, job)  # another process may have trained the last fold while this one was held
     show_scores(work)
 
 

@@ -53,6 +53,20 @@ def test_the_epoch_is_the_best_of_the_mean_and_a_folds_own_one_doesnt_know_its_s
             assert means[of_others[k]] == best(means)
 
 
+def test_a_folds_own_scores_leave_nothing_behind_where_the_others_tie():
+    draw, metric = np.random.default_rng(0), METRICS["accuracy"]
+    for _ in range(300):
+        scores = draw.choice([0.1, 0.3, 0.6, 0.7, 0.33333], size=(5, 8))
+        own = scores.copy()
+        own[2] = draw.choice([0.1, 0.3, 0.6, 0.7, np.nan, np.inf], size=8)
+        assert choose(scores.tolist(), metric)[1][2] == choose(own.tolist(), metric)[1][2]
+
+
+def test_an_epoch_that_isnt_finite_is_never_chosen():
+    scores = [[0.5, float("nan"), 0.4], [0.5, 0.9, 0.4]]
+    assert choose(scores, METRICS["accuracy"]) == (0, [1, 0])
+
+
 def test_of_equal_epochs_the_earliest_counts():
     assert choose([[0.5, 0.5, 0.1], [0.5, 0.5, 0.1]], METRICS["accuracy"]) == (0, [0, 0])
 
@@ -114,7 +128,12 @@ def test_a_fold_alone_waits_for_the_others(competition, capsys):
     tiny.run("train", config, "--fold", "1")
     jobs = fold_jobs(config, config.members[0])
     printed = " ".join(capsys.readouterr().out.split())
-    assert "a fold 1 trained; its epoch is chosen once fold 0 is trained too" in printed
+    said = "its epoch is chosen once fold 0 is trained too: python -m pipeline.train --member a"
+    assert said in printed
+    states = {state.fold: state.why for state in train.states(config)}
+    assert states == {0: "not done yet", 1: "trained, waits for the run's other folds"}
+    with pytest.raises(DataError, match=r"a fold 1 isn't trained .*: python -m pipeline.train --member a$"):
+        jobs[1].check_trained()
     assert [job.untrained() is None for job in jobs] == [False, False]
     assert len(list(jobs[1].file("epochs").iterdir())) == 4
     before = tiny.snapshot(jobs[1].file("epochs"))
@@ -189,15 +208,30 @@ def test_other_views_need_no_training(competition, monkeypatch):
         assert after[path] != before[path]
 
 
-def test_weights_that_were_changed_are_refused(competition):
+def test_kept_weights_that_were_changed_are_named(competition):
     config = configure(competition)
     tiny.run("train", config, "--fold", "0")
     for path in fold_jobs(config, config.members[0])[0].file("epochs").iterdir():
         path.write_bytes(b"other")
-    with pytest.raises(
-        DataError, match=r"isn't what was written: remove .*epochs.manifest.json to train it again"
-    ):
+    jobs = fold_jobs(config, config.members[0])
+    with pytest.raises(DataError, match=r"epochs/\d.safetensors isn't what was written: remove it and run"):
         tiny.run("train", config)
+    next(jobs[0].file("epochs").iterdir()).unlink()
+    tiny.run("train", config)
+    assert [job.untrained() for job in jobs] == [None, None]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.manifest.json", "epochs.json"])
+def test_a_file_that_is_lost_is_made_again(competition, name):
+    config = configure(competition)
+    tiny.run("train", config)
+    jobs = fold_jobs(config, config.members[0])
+    before = [weights_of(job) for job in jobs]
+    for lost in (jobs[0].file(name), jobs[0].trained_manifest, jobs[0].model_manifest):
+        lost.unlink(missing_ok=True)
+    tiny.run("train", config)
+    assert [weights_of(job) for job in jobs] == before
+    assert [job.untrained() for job in jobs] == [None, None]
 
 
 def test_a_refit_is_trained_up_to_that_epoch_of_the_same_schedule(competition, monkeypatch):

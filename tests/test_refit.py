@@ -107,6 +107,14 @@ def test_out_of_fold_rows_and_their_scores_know_nothing_of_it(trained, competiti
     assert {name: with_it[name] for name in same} == {name: without[name] for name in same}
 
 
+def test_without_test_images_nothing_is_said_of_it(competition, capsys):
+    tiny.without_test(competition)
+    config = tiny.configure(competition, members=REFITTED)
+    for stage in ("folds", "train", "predict", "ensemble"):
+        tiny.run(stage, config)
+    assert "On the test rows a model" not in capsys.readouterr().out
+
+
 def test_it_is_said_at_the_end_and_on_the_page(trained, capsys):
     tiny.run("ensemble", trained)
     assert "a model of a that was trained on all rows" in " ".join(capsys.readouterr().out.split())
@@ -126,7 +134,7 @@ def test_another_run_has_it_once_it_is_trained(trained, competition):
     changes = {"train": {"epochs": 1}}
     others = other_members(tiny.configure(competition, changes))
     assert [(member.name, member.train.refit) for member in others] == [("a", True), ("b", False)]
-    refit_jobs(trained, trained.members[0])[0].model_manifest.unlink()
+    refit_jobs(trained, trained.members[0])[0].trained_manifest.unlink()
     assert not any(member.train.refit for member in other_members(tiny.configure(competition, changes)))
 
 

@@ -81,12 +81,23 @@ class Job:
 
     def untrained(self) -> str | None:
         """Say why it must be trained (again), None when that is done."""
-        return manifest.stale(*self.commit)
+        why = manifest.stale(*self.commit)
+        return "trained, waits for the run's other folds" if why and self.waits() else why
+
+    def waits(self) -> bool:
+        """Tell whether it is trained and its epoch is to be chosen, which takes all folds of the run."""
+        chooses = self.chooses_common_epoch and self.fold is not None
+        return chooses and not manifest.stale(self.epochs_manifest, self.model) and not self.published()
+
+    def published(self) -> bool:
+        """Tell whether its model is there and up to date."""
+        return not manifest.stale(self.model_manifest, self.model)
 
     def check_trained(self) -> None:
         """Raise DataError, with the command that trains it, where that is still to do."""
         if why := self.untrained():
-            which = ("" if self.fold is None else f"--fold {self.fold} ") + f"--member {self.member.name}"
+            alone = "" if self.fold is None or self.waits() else f"--fold {self.fold} "
+            which = f"{alone}--member {self.member.name}"
             raise DataError(f"{self.name} isn't trained ({why}): python -m pipeline.train {which}")
 
     def check_predicted(self) -> None:
@@ -150,7 +161,7 @@ def other_members(config: Config) -> list[Member]:
             continue
         if named == file.parent:
             refit = replace(member, train=replace(member.train, refit=True))
-            trained = all(job.model_manifest.exists() for job in refit_jobs(config, refit))
+            trained = all(job.untrained() is None for job in refit_jobs(config, refit))
             found.append(refit if trained else member)
     return found
 

@@ -34,6 +34,7 @@ def apply_to_test(
     probs, labels = fitted.found.chain.apply([np.stack(own).mean(0) for own in every])
     fitting.save_blend(paths.ensemble(config) / "test.npz", ids, fitted, probs, labels, np.full(len(ids), -1))
     added = {
+        "refits": [source.name for source in blended if source.refits],
         "test_check": _check(fitted, models, labels),
         "official": official.official_scores(rows, ids, probs, labels, fitted.classes),
     }

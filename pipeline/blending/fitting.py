@@ -70,7 +70,7 @@ def scores(fitted: Fitted, blended: Sequence[Source]) -> dict[str, Any]:
     content["naive"] = fitted.naive
     tables = zip(blended, fitted.found.chain.blend.views, strict=True)
     content["chosen_on_their_rows"] = [source.name for source in blended if source.chosen_on_its_rows]
-    content["refits"] = [source.name for source in blended if source.refits]
+    content["refits"] = []
     content["views"] = {
         source.name: statement.view_table(found, fitted.views[source.name], _view_milliseconds(source))
         for source, found in tables

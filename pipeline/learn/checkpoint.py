@@ -12,7 +12,7 @@ from pipeline.artifacts import writer
 
 GENERATIONS = ("a.ckpt", "b.ckpt")
 DIGEST_BYTES = 64
-FORMAT = 3  # of the state: what another one saved can't be gone on from
+FORMAT = 4  # of the state: what another one saved can't be gone on from
 
 
 def save(

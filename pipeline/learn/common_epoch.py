@@ -1,8 +1,8 @@
 """train.select = "common": one epoch for all folds of a run, the best on average, once all are trained.
 
 Until then a fold keeps the weights of every epoch. Its model, for the test rows, is that of the common epoch.
-Its own rows are predicted with the epoch that is best on the other folds, so that their labels have no say in
-what they are scored by. What was chosen is decided once a run, in its epoch.json, like its initial weights.
+Its own rows are predicted with the epoch that is best on the other folds, so that their scores have no say in
+the choice. What was chosen is decided once a run, in its epoch.json, like its initial weights.
 """
 
 import contextlib
@@ -18,38 +18,54 @@ from pipeline.artifacts import lock, manifest, writer
 from pipeline.artifacts.jobs import Job, fold_jobs
 from pipeline.errors import DataError, LockedError
 from pipeline.learn import checkpoint, held_out
-from pipeline.learn.selection import common_epoch
+from pipeline.learn.selection import Selection, common_epoch
 from pipeline.learn.work import Work
 from pipeline.score.metrics import find_metric
 
 HELD_OUT = "held_out.safetensors"
 
 
-def keep_epoch(job: Job, facts: dict[str, Any], model: nn.Module, epoch: int) -> None:
-    """Publish the weights that an epoch, counted from 0, ends with."""
-    writer.publish_bytes(_file(job, epoch), checkpoint.model_bytes(model, facts))
+def keep_epoch(job: Job, facts: dict[str, Any], model: nn.Module, epoch: int) -> str:
+    """Publish the weights that an epoch, counted from 0, ends with; return their sha256."""
+    data = checkpoint.model_bytes(model, facts)
+    writer.publish_bytes(_file(job, epoch), data)
+    return hashlib.sha256(data).hexdigest()
 
 
-def commit_epochs(job: Job, scores: list[float], seconds: float) -> None:
+def commit_epochs(job: Job, selection: Selection, seconds: float) -> None:
     """Commit a fold that is trained: the validation score of every epoch and the sha256 of its weights."""
-    digests = [manifest.file_sha256(_file(job, epoch)) for epoch in range(len(scores))]
     path = job.file("epochs.json")
-    writer.publish_bytes(path, json.dumps({"scores": scores, "sha256": digests}, indent=1).encode())
+    content = {"scores": selection.scores, "sha256": selection.kept}
+    writer.publish_bytes(path, json.dumps(content, indent=1).encode())
     manifest.publish(job.epochs_manifest, job.model, [path], seconds)
+    checkpoint.remove(job.folder)
+
+
+def lacks_epochs(job: Job) -> bool:
+    """Tell whether a fold is to be trained: it isn't published, and not all its epochs' weights are there."""
+    if job.published():
+        return False
+    kept = all(_file(job, epoch).exists() for epoch in range(job.member.train.epochs))
+    return not kept or bool(manifest.stale(job.epochs_manifest, job.model))
+
+
+def run_folds(work: Work, job: Job) -> list[Job]:
+    """Return the folds of a job's run."""
+    return [one for one in fold_jobs(work.config, job.member) if one.run_folder == job.run_folder]
 
 
 def settle(work: Work, job: Job) -> None:
     """Publish and score the folds of a run, if all are trained, that nobody else holds; the job's is held."""
-    folds = [one for one in fold_jobs(work.config, job.member) if one.run_folder == job.run_folder]
-    missing = [one for one in folds if manifest.stale(one.epochs_manifest, one.model)]
+    folds = run_folds(work, job)
+    missing = [one for one in folds if lacks_epochs(one)]
     if _record(job) is None and missing:
         if job.name not in work.told:
             names = ", ".join(str(one.fold) for one in missing)
-            text = f"{job.name}   trained; its epoch is chosen once fold {names} is trained too"
-            terminal.stage("train", text)
+            what = f"{job.name}   trained; its epoch is chosen once fold {names} is trained too"
+            terminal.stage("train", f"{what}: python -m pipeline.train --member {job.member.name}")
         work.told.add(job.name)
         return
-    for one in [job] if missing else folds:
+    for one in (one for one in folds if one not in missing):
         with contextlib.suppress(LockedError), _held(one, job):
             if one.untrained():
                 _publish(one, _record(one) or _choose(work, folds))
@@ -87,7 +103,7 @@ def _choose(work: Work, folds: list[Job]) -> dict[str, Any]:
 
 def _publish(job: Job, record: dict[str, Any]) -> None:
     """Publish a fold's weights of the common epoch, and of the others' best one where that is another."""
-    if not manifest.stale(job.model_manifest, job.model):
+    if job.published():
         return
     content = json.loads(job.file("epochs.json").read_bytes())
     epoch, own = record["epoch"], record["of_others"][job.model.config["fold"]]
@@ -103,7 +119,7 @@ def _kept(job: Job, epoch: int, sha256: str) -> bytes:
     path = _file(job, epoch)
     data = path.read_bytes() if path.exists() else b""
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise DataError(f"{path} isn't what was written: remove {job.epochs_manifest} to train it again.")
+        raise DataError(f"{path} isn't what was written: remove it and run the same command again.")
     return data
 
 

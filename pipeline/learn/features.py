@@ -4,49 +4,46 @@ Initial weights know none of the rows, so a fold's classifier may learn from any
 """
 
 import dataclasses
-import io
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from pipeline import terminal
+from pipeline import interrupt, terminal
 from pipeline.artifacts import lock, manifest, writer
 from pipeline.artifacts.jobs import Job
 from pipeline.artifacts.manifest import Expected
 from pipeline.dataset.loader import predict_loader
-from pipeline.errors import UsageError
+from pipeline.errors import Interrupted, UsageError
 from pipeline.learn.inference import build_predictor, frame_of
 from pipeline.learn.run_record import RunRecord, initial_model
 from pipeline.learn.runtime import Runtime
 from pipeline.learn.work import Work
 
-VERSION = 1
+VERSION = 2
 
 
 def run_features(work: Work, job: Job, record: RunRecord, runtime: Runtime) -> np.ndarray:
-    """Return the features float32 [n, F] of the folds' rows, in their order; read from the run's folder.
+    """Return the features float32 [n, F] of the folds' rows, in their order: a file of the run, mapped.
 
     The first of its folds computes them. Raises LockedError while another process does, UsageError for a
-    model whose classifier isn't one layer behind all others.
+    model whose classifier isn't one layer behind all others, Interrupted when asked to stop or at the end of
+    train.max_minutes.
     """
-    path = job.run_folder / "features.npz"
+    path = job.run_folder / "features.npy"
     commit, expected = path.with_suffix(".manifest.json"), _expected(work, job, record)
     if manifest.stale(commit, expected):
         with lock.hold(job.run_folder / "features.lock", f"the features of {job.run_folder.name}"):
             if manifest.stale(commit, expected):
                 started = time.monotonic()
-                buffer = io.BytesIO()
-                np.savez(buffer, ids=np.array(work.folds.ids), features=_compute(work, job, record, runtime))
-                writer.publish_bytes(path, buffer.getvalue())
+                _write(path, work, job, record, runtime)
                 manifest.publish(commit, expected, [path], seconds := time.monotonic() - started)
                 shown = f"{job.title}: features of {len(work.rows):,} images in {terminal.duration(seconds)}"
                 terminal.stage("train", shown)
-    with np.load(io.BytesIO(manifest.verified_bytes(path, commit)), allow_pickle=False) as arrays:
-        position = {name: i for i, name in enumerate(arrays["ids"].tolist())}
-        return arrays["features"][[position[name] for name in work.folds.ids]]
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def penultimate(model: Any, images: torch.Tensor) -> torch.Tensor:
@@ -57,27 +54,39 @@ def penultimate(model: Any, images: torch.Tensor) -> torch.Tensor:
 def _expected(work: Work, job: Job, record: RunRecord) -> Expected:
     facts = {name: value for name, value in job.model.config.items() if name != "fold"}
     facts |= {"weights": record.source.sha256, "choice": dataclasses.asdict(record.choice)}
-    return Expected("features", VERSION, facts | {"rows": manifest.digest(work.folds.ids)})
+    return Expected("features", VERSION, facts | {"ids": manifest.digest(work.folds.ids)})
 
 
-def _compute(work: Work, job: Job, record: RunRecord, runtime: Runtime) -> np.ndarray:
-    train = job.member.train
-    frame = frame_of(train)
+def _write(path: Path, work: Work, job: Job, record: RunRecord, runtime: Runtime) -> None:
+    train, n = job.member.train, len(work.rows)
+    frame, done = frame_of(train), 0
     predictor = build_predictor(initial_model(job.member, record.source, len(work.classes)), train, runtime)
     loader = predict_loader(
         work.cache, work.rows, [frame], work.config.predict.batch, runtime.workers, runtime.device
     )
-    found: list[np.ndarray] = []
-    with torch.inference_mode(), terminal.progress("train") as line:
+    with torch.inference_mode(), terminal.progress("train") as line, writer.publish_stream(path) as stream:
         for (pixels,) in loader:
             images = runtime.inputs(pixels, predictor.mean, predictor.std)
-            if not found:
+            if not done:
                 _check(predictor.model, images[:2], job.member.model)
             with runtime.autocast(runtime.choice.inference_dtype):
-                found.append(penultimate(predictor.model, images).float().cpu().numpy())
-            done = sum(map(len, found))
-            line.update(done / len(work.rows), f"{job.title}  features of {done}/{len(work.rows)} images")
-    return np.concatenate(found)
+                found = penultimate(predictor.model, images).float().cpu().numpy()
+            if not done:
+                size = found.shape[1]
+                writer.require_space(path.parent, 4 * n * size, f"the features of {job.title}")
+                header = {"descr": "<f4", "fortran_order": False, "shape": (n, size)}
+                np.lib.format.write_array_header_1_0(stream, header)
+            stream.write(np.ascontiguousarray(found, "<f4").tobytes())
+            done += len(found)
+            line.update(done / n, f"{job.title}  features of {done}/{n} images")
+            _stop_if_asked(job, work.deadlines.get(job.member.name, float("inf")))
+
+
+def _stop_if_asked(job: Job, deadline: float) -> None:
+    number = interrupt.requested()
+    if number is not None or time.monotonic() > deadline:
+        why = "asked to stop" if number else "max_minutes passed"
+        raise Interrupted(f"{job.title}: {why} while its features were computed: run it again.", number or 15)
 
 
 def _check(model: Any, images: torch.Tensor, name: str) -> None:

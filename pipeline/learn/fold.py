@@ -22,7 +22,7 @@ from pipeline.learn.distillation import SoftTargets, student_loss
 from pipeline.learn.ema import build_ema, ema_decay, update_ema
 from pipeline.learn.fold_state import needed_bytes, pack_state, restore_state
 from pipeline.learn.freezing import set_trained
-from pipeline.learn.head import train_head
+from pipeline.learn.head import Features, train_head
 from pipeline.learn.inference import build_predictor, frame_of, normalisation, predict_probs
 from pipeline.learn.losses import Loss, build_loss
 from pipeline.learn.mixing import mix
@@ -40,7 +40,7 @@ from pipeline.score.metrics import METRICS, find_metric
 class FoldData:
     """A model's rows, positions in the cache's table; `targets` int [len(table)] are class indices.
 
-    A refit has no `valid_rows`. `features` float32 [len(train_rows), F] are the initial model's, where the
+    A refit has no `valid_rows`. `features` are the initial model's of the train_rows, where the
     recipe has head_epochs. `soft` is what a teacher says of `train_rows` and, after them, of rows without a
     label.
     """
@@ -50,7 +50,7 @@ class FoldData:
     classes: int
     train_rows: np.ndarray
     valid_rows: np.ndarray
-    features: np.ndarray | None = None
+    features: Features | None = None
     soft: SoftTargets | None = None
 
     @property
@@ -91,7 +91,8 @@ def train_fold(  # noqa: PLR0915
     NotFiniteError on a loss that isn't finite.
     """
     train, choice = member.train, runtime.choice
-    model, untrained = _start(member, k, data, record, runtime)
+    saved = checkpoint.load(folder, identity)
+    model, untrained = _start(member, k, data, record, runtime, resumed=saved is not None)
     mean, std = normalisation(model, runtime.device)
     steps = count_steps(len(data.drawn_rows), train.batch)
     total = steps * train.epochs
@@ -105,13 +106,12 @@ def train_fold(  # noqa: PLR0915
     sums = {"loss": 0.0, "images": 0, "seconds": 0.0}
     losses: list[float] = []  # of the epochs that are over
     micro, first = train.micro_batch, 0
-    saved = checkpoint.load(folder, identity)
     if saved is not None:
         first, sums, losses, micro = (saved[name] for name in ("step", "sums", "losses", "micro"))
         restore_state(saved, model, ema, optimizer, scaler, selection)
     else:
         writer.require_space(
-            folder, needed_bytes(model, train), f"the checkpoints of {model_title(member, k)}"
+            folder, needed_bytes(model, selection.models), f"the checkpoints of {model_title(member, k)}"
         )
         writer.remove(log)
     training_log.append(log, "start", step=first, steps=total, ema=ema is not None, rows=len(data.drawn_rows))
@@ -196,13 +196,16 @@ def train_fold(  # noqa: PLR0915
 
 
 def _start(
-    member: Member, k: int | None, data: FoldData, record: RunRecord, runtime: Runtime
+    member: Member, k: int | None, data: FoldData, record: RunRecord, runtime: Runtime, resumed: bool
 ) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    """Return the model that training begins with, and its classifier as nothing has trained it yet."""
+    """Return the model that training begins with, and its classifier as nothing has trained it yet.
+
+    One that is resumed is to be given the weights of a checkpoint.
+    """
     model = initial_model(member, record.source, data.classes).to(runtime.device)
     model = model.to(memory_format=FORMATS[runtime.choice.memory_format])
     untrained = classifier_start(model)
-    if data.features is not None:
+    if data.features is not None and not resumed:
         train_head(model, data.features, data.targets[data.train_rows], data.classes, member.train, k)
     return model, untrained
 

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.config import Train
 from pipeline.learn import optimizer_state
 from pipeline.learn.selection import Selection
 
@@ -49,8 +48,7 @@ def restore_state(
         scaler.load_state_dict(saved["scaler"])
 
 
-def needed_bytes(model: nn.Module, train: Train) -> int:
-    """Return what a fold needs on the disk: two checkpoints and the one being written, then the models."""
+def needed_bytes(model: nn.Module, models: int) -> int:
+    """Return what a fold needs on the disk: two checkpoints and the one being written, and models."""
     size = sum(value.nbytes for value in model.state_dict().values())
-    models = train.epochs + 2 if train.select == "common" else 1
     return size * (3 * len(("model", "ema", "selected", "exp_avg", "exp_avg_sq")) + models)

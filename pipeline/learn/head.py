@@ -5,7 +5,8 @@ al. 2022, "Fine-tuning can distort pretrained features and underperform out-of-d
 arXiv:2202.10054).
 """
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,20 +19,26 @@ from pipeline.learn.optim import build_optimizer, set_rate
 from pipeline.learn.schedule import half_cosine
 
 
+class Features(NamedTuple):
+    """Features of n training rows: `rows` int [n] of a `table` float32 [m, F], which may lie in a file."""
+
+    table: np.ndarray
+    rows: np.ndarray
+
+
 def train_head(
-    model: Any, features: np.ndarray, targets: np.ndarray, classes: int, train: Train, fold: int | None
+    model: Any, features: Features, targets: np.ndarray, classes: int, train: Train, fold: int | None
 ) -> None:
-    """Train the model's classifier, in place, on features float32 [n, F] and targets int [n] of its rows.
+    """Train the model's classifier, in place, on features of n rows and their targets int [n].
 
     train.head_epochs passes with the recipe's batch, sampler, optimizer and loss; the rate falls from
     train.lr in half a cosine. The same arguments give the same bits.
     """
     classifier = model.get_classifier()
     device = next(classifier.parameters()).device
-    optimizer = build_optimizer(classifier, train)
+    optimizer = build_optimizer(classifier, replace(train, layer_decay=1.0))
     loss_of = build_loss(train, np.bincount(targets, minlength=classes), device=str(device))
-    inputs, labels = torch.from_numpy(features).to(device), torch.from_numpy(targets).to(device)
-    rows, steps = np.arange(len(features)), count_steps(len(features), train.batch)
+    rows, steps = np.arange(len(targets)), count_steps(len(targets), train.batch)
     for step in range(train.head_epochs * steps):
         epoch, position = divmod(step, steps)
         if position == 0:
@@ -40,7 +47,8 @@ def train_head(
             drawn = draw_rows(rows, targets, sampler_of(train, own), train.seed, fold, own)
             batches = np.array_split(drawn, steps)
         set_rate(optimizer, train.lr * half_cosine(step / (train.head_epochs * steps)))
-        batch = torch.from_numpy(batches[position]).to(device)
-        loss_of(classifier(inputs[batch]), labels[batch]).mean().backward()
+        batch = batches[position]
+        inputs = torch.from_numpy(features.table[features.rows[batch]]).to(device)
+        loss_of(classifier(inputs), torch.from_numpy(targets[batch]).to(device)).mean().backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -21,6 +22,7 @@ from pipeline.learn.distillation import SoftTargets
 from pipeline.learn.ema import EMA_LEAST_STEPS
 from pipeline.learn.features import run_features
 from pipeline.learn.fold import Step, Watch, train_fold
+from pipeline.learn.head import Features
 from pipeline.learn.run_record import RunRecord, open_run
 from pipeline.learn.runtime import build_runtime
 from pipeline.learn.selection import Selection
@@ -36,10 +38,10 @@ def train_job(work: Work, job: Job, why: str) -> None:
     """
     if job.trained_manifest.exists():
         terminal.stage("train", f"{job.name} again: {why}")
-    if not manifest.stale(job.model_manifest, job.model):
+    if job.published():
         held_out.finish(work, job)
     elif job.chooses_common_epoch and job.fold is not None:
-        if manifest.stale(job.epochs_manifest, job.model):
+        if common_epoch.lacks_epochs(job):
             _train_epochs(work, job)
         common_epoch.settle(work, job)
     else:
@@ -59,9 +61,11 @@ def _train_model(work: Work, job: Job) -> None:
 def _train_epochs(work: Work, job: Job) -> None:
     started = time.monotonic()
     keep = partial(common_epoch.keep_epoch, job, _facts(work, job))
-    selection = Selection(job.member.train, find_metric(work.config.data.metric), keep)
+    waiting = sum(common_epoch.lacks_epochs(one) for one in common_epoch.run_folds(work, job))
+    models = waiting * (job.member.train.epochs + 2)  # two that are published, while all are there
+    selection = Selection(job.member.train, find_metric(work.config.data.metric), keep, models=models)
     _trained(work, job, selection)
-    common_epoch.commit_epochs(job, selection.scores, time.monotonic() - started)
+    common_epoch.commit_epochs(job, selection, time.monotonic() - started)
 
 
 def _trained(work: Work, job: Job, selection: Selection) -> nn.Module:
@@ -73,8 +77,10 @@ def _trained(work: Work, job: Job, selection: Selection) -> nn.Module:
     runtime = build_runtime(job.member.train, record.choice)  # after the teacher, whose threads may be others
     data = dataclasses.replace(fold_data(work, job.fold), soft=soft)
     if job.member.train.head_epochs:
-        features = run_features(work, job, record, runtime)
-        data = dataclasses.replace(data, features=features[trained_on(work, job.fold)])
+        with _plain_faults(job):
+            table = run_features(work, job, record, runtime)
+        features = Features(table, np.flatnonzero(trained_on(work, job.fold)))
+        data = dataclasses.replace(data, features=features)
     with terminal.progress("train") as line, _plain_faults(job):
         return train_fold(
             work.config,
