@@ -90,6 +90,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "stochastic depth": {"drop_path": 0.1},
     "progressive sizes": {"sizes": [48, 56, 64]},
     "higher test size": {"test_size": 80},
+    "taught by the base": {"teacher": "base"},
+    "taught on test images too": {"teacher": "base", "pseudo": True},
     "common epoch": {"select": "common"},
     "best epoch": {"select": "best"},
 }

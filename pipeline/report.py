@@ -60,7 +60,8 @@ def expected(config: Config) -> manifest.Expected:
         "data.metric": config.data.metric,
         "folds.count": config.folds.count,
         "members": [
-            [m.name, m.model, sides_of(m.train), m.train.epochs, m.train.seeds] for m in config.members
+            [m.name, m.model, sides_of(m.train), m.train.epochs, m.train.seeds, m.train.teacher]
+            for m in config.members
         ],
         "plotly": metadata.version("plotly"),
         "cleanlab": _version("cleanlab"),

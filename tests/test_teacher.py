@@ -139,8 +139,9 @@ def test_what_the_command_prints_reads_back(finished):
 
 def test_the_teacher_is_trained_first_and_the_chain_goes_through(competition, capsys):
     config = taught(competition, {"train": {"epochs": 1}}, pseudo=True)
-    for stage in tiny.CHAIN[3:]:
+    for stage in (*tiny.CHAIN[3:], "report"):
         tiny.run(stage, config)
+    assert "taught by a" in paths.report(config).read_text()
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("train ")]
     done = [line.split()[1] for line in lines if "macro-f1 0" in line]
     assert done == ["a", "a", "s", "s"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import terminal
-from pipeline.config import sides_of
+from pipeline.config import Member, sides_of
 from pipeline.page.data import Content
 from pipeline.page.runs import FoldResult, MemberRun
 from pipeline.page.values import NONE, finite, mapping, score, written
@@ -51,13 +51,18 @@ def _own_row(content: Content, run: MemberRun, fold_count: int) -> MemberRow:
     results = {fold.fold: fold for fold in run.folds}
     return MemberRow(
         name=run.title,
-        about=f"{run.member.model}, {sides_of(run.member.train)} px, {run.member.train.epochs} epochs",
+        about=_about(run.member),
         cells=[_cell(results.get(k)) for k in range(fold_count)],
         weights_source=run.weights_source() or NONE,
         time=terminal.duration(run.seconds()) if run.done() else NONE,
         speed=written(run.images_per_second(), ",.0f"),
         **_in_the_blend(content, run.title),
     )
+
+
+def _about(member: Member) -> str:
+    taught = f", taught by {member.train.teacher}" if member.train.teacher else ""
+    return f"{member.model}, {sides_of(member.train)} px, {member.train.epochs} epochs{taught}"
 
 
 def _other_row(content: Content, name: str, fold_count: int, seeds: int) -> MemberRow:
