@@ -22,7 +22,7 @@ from pipeline.dataset.folds.folds_file import Folds, load_folds, read_images
 from pipeline.dataset.sample import draw_competition
 from pipeline.learn import weights
 from pipeline.learn.run_record import initial_model
-from pipeline.learn.runtime import choose
+from pipeline.learn.timing import choose
 
 MODEL, FOLDS, SIZE, BATCH = "tf_efficientnet_lite0", 3, 160, 32
 FASTAI = ("fastai==2.8.12", "safetensors")  # beside our own versions of the rest

@@ -30,7 +30,8 @@ from pipeline.dataset.cache import Cache
 from pipeline.dataset.loader import predict_loader, rows_of
 from pipeline.learn.inference import Predictor, build_predictor, predict_probs
 from pipeline.learn.run_record import initial_model
-from pipeline.learn.runtime import FORMATS, build_runtime, choose
+from pipeline.learn.runtime import FORMATS, build_runtime
+from pipeline.learn.timing import choose
 from pipeline.learn.tta import VIEWS
 from pipeline.learn.weights import RANDOM
 

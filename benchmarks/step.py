@@ -31,7 +31,8 @@ from pipeline.learn.freezing import set_trained
 from pipeline.learn.losses import build_loss
 from pipeline.learn.optim import build_optimizer
 from pipeline.learn.run_record import RunRecord, initial_model
-from pipeline.learn.runtime import FORMATS, Runtime, build_runtime, choose
+from pipeline.learn.runtime import FORMATS, Runtime, build_runtime
+from pipeline.learn.timing import choose
 from pipeline.learn.weights import RANDOM
 from pipeline.randomness import generator
 

@@ -14,7 +14,8 @@ from pipeline.errors import DataError, LockedError, UsageError
 from pipeline.learn import run_record
 from pipeline.learn.models import build_model
 from pipeline.learn.run_record import empty_model, initial_model, open_run, recorded_choice
-from pipeline.learn.runtime import FORMATS, Choice, build_runtime, choose, find_device
+from pipeline.learn.runtime import FORMATS, Choice, build_runtime, find_device
+from pipeline.learn.timing import choose, time_step
 from pipeline.learn.weights import RANDOM
 from tests import tiny
 
@@ -53,6 +54,21 @@ def test_one_free_choice_keeps_the_fixed_one():
     choice, speeds = choose(model(), dataclasses.replace(FIXED, memory_format="auto"), 3)
     assert choice.dtype == choice.inference_dtype == "float32"
     assert len(speeds) == 4
+
+
+@pytest.mark.parametrize(("bar", "whole"), [(0.0, True), (float("inf"), False)])
+def test_what_is_far_slower_at_a_glance_never_computes_a_whole_batch(bar, whole):
+    computed: list[int] = []
+    glance, found = time_step(computed.append, 32, bar)
+    assert (32 in computed) == whole
+    assert (found != glance) == whole
+
+
+def test_a_batch_that_is_no_larger_than_the_glance_is_timed_once():
+    computed: list[int] = []
+    glance, whole = time_step(computed.append, 1, 0.0)
+    assert set(computed) == {1}
+    assert glance == whole
 
 
 @pytest.mark.parametrize("name", ["tpu", "cuda:99"])

@@ -16,7 +16,8 @@ from pipeline.errors import DataError
 from pipeline.learn import weights
 from pipeline.learn.models import build_model, check_size
 from pipeline.learn.optim import build_optimizer
-from pipeline.learn.runtime import Choice, choose, find_device
+from pipeline.learn.runtime import Choice, find_device
+from pipeline.learn.timing import choose
 from pipeline.randomness import key
 
 
