@@ -5,6 +5,7 @@ Nothing is sent without --send.
   python -m pipeline.submit                what the ensemble wrote last: checked, shown, not sent
   python -m pipeline.submit FILE --send    send FILE to data.kaggle, once, and wait for its score
   python -m pipeline.submit --wait REF     wait for the score of a submission that was sent before
+  python -m pipeline.submit --sync         fill in scores, import submissions that were made by hand
   python -m pipeline.submit --pick         CV and LB of all that were scored, and which two to make final
 
 exit codes of its own: 10 still pending, 11 unknown whether sent, 12 sent before (--force sends it again),
@@ -28,11 +29,16 @@ VALUE_FLAGS = ("--config", "--wait", "--file")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add FILE, --send, --wait, --pick and --force."""
+    """Add FILE, --send, --wait, --sync, --pick and --force."""
     parser.add_argument("--file", type=Path, metavar="FILE", help="the submission; default: the newest one")
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--send", action="store_true", help="send it to Kaggle and wait for the score")
     one.add_argument("--wait", metavar="REF", help="wait for the score of this submission")
+    one.add_argument(
+        "--sync",
+        action="store_true",
+        help="bring the ledger up to what Kaggle lists: scores, other submissions",
+    )
     one.add_argument(
         "--pick", action="store_true", help="say where the competition stands, propose two finals"
     )
@@ -55,10 +61,14 @@ def states(config: Config) -> list[State]:
 
 def run(config: Config, options: argparse.Namespace) -> None:
     """Show the newest submission (or --file), send it if asked, wait for one that was sent, or pick two."""
-    from pipeline.leaderboard import outgoing, pick, send
+    from pipeline.leaderboard import outgoing, pick, send, sync
 
     if options.pick:
         pick.tell(config)
+        return
+    if options.sync:
+        send.require_slug(config)
+        sync.sync(config)
         return
     if options.wait:
         send.wait_for(config, options.wait)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import no_network, tiny
+from tests.kaggle_server import KEY, Kaggle, serve, talk_only_to
 
 no_network.cut_off()
 
@@ -36,6 +37,30 @@ def competition(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copytree(built, folder)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def kaggle_site() -> Iterator[tuple[Kaggle, str]]:
+    """Serve a Kaggle on loopback."""
+    with serve() as site:
+        yield site
+
+
+@pytest.fixture
+def kaggle(
+    kaggle_site: tuple[Kaggle, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Kaggle]:
+    """Talk to that Kaggle only, in an empty folder: no other host is asked, no key is in the ledger."""
+    site, address = kaggle_site
+    site.reset()
+    home = tmp_path / "home"
+    home.mkdir()
+    talk_only_to(address, str(home), monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    yield site
+    assert site.hosts <= {"localhost"}
+    book = tmp_path / "submissions" / "ledger.jsonl"
+    assert not book.exists() or KEY not in book.read_text()
 
 
 @pytest.fixture

@@ -1,32 +1,16 @@
 """The client's answers are read defensively, its environment is clean; the real client meets the loopback."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.leaderboard import answers, client, credentials
 from pipeline.leaderboard.answers import Answer, KaggleError
-from tests.kaggle_server import KEY, Kaggle, serve, talk_only_to
+from tests.kaggle_server import KEY
 
 PYTHON = sys.executable
 LEAKS = (KEY, "topsecretsignature", "dGVzdGVy")  # the key, a signed address, base64 of "tester"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[Kaggle, str]]:
-    with serve() as site:
-        yield site
-
-
-@pytest.fixture
-def kaggle(server: tuple[Kaggle, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
-    site, address = server
-    site.reset()
-    talk_only_to(address, str(tmp_path), monkeypatch)
-    yield site
-    assert site.hosts <= {"localhost"}
 
 
 def fake_client(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,31 +14,19 @@ from pipeline.config import Config
 from pipeline.dataset.sample_plan import plan_competition
 from pipeline.errors import DataError, UsageError
 from pipeline.leaderboard.answers import KaggleError
-from tests.kaggle_server import Kaggle, serve, talk_only_to
+from tests.kaggle_server import Kaggle
 
 OPTIONS = argparse.Namespace()
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[Kaggle, str]]:
-    with serve() as site:
-        yield site
-
-
 @pytest.fixture(autouse=True)
-def kaggle(server: tuple[Kaggle, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
-    site, address = server
-    site.reset()
-    (tmp_path / "home").mkdir()
-    talk_only_to(address, str(tmp_path / "home"), monkeypatch)
-    monkeypatch.chdir(tmp_path)
+def archive(kaggle: Kaggle) -> None:
+    """Let the site have a competition of one image."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as target:
         target.writestr("train.csv", "id,label\n1,cat\n")
         target.writestr("train/1.jpg", b"pixels")
-    site.archive = buffer.getvalue()
-    yield site
-    assert site.hosts <= {"localhost"}
+    kaggle.archive = buffer.getvalue()
 
 
 def make_config(**data: object) -> Config:

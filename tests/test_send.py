@@ -1,7 +1,6 @@
 """Sending with the real client against the loopback: once and only once, and every end has its exit code."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,29 +12,9 @@ from pipeline.errors import DataError, LockedError, UsageError
 from pipeline.leaderboard import answers, client, ledger, send
 from pipeline.leaderboard.answers import KaggleError
 from pipeline.leaderboard.send import Waits
-from tests.kaggle_server import KEY, Kaggle, serve, talk_only_to
 
 FAST = Waits(after_sending=(0.0,), first=0.01, longest=0.02, give_up=30.0)
 ROWS = {"01": "cat", "02": "dog", "03": "eel"}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[Kaggle, str]]:
-    with serve() as site:
-        yield site
-
-
-@pytest.fixture
-def kaggle(server: tuple[Kaggle, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
-    """The site, with nobody's credentials around and `tmp_path` as the current folder."""
-    site, address = server
-    site.reset()
-    talk_only_to(address, str(tmp_path), monkeypatch)
-    monkeypatch.chdir(tmp_path)
-    yield site
-    assert site.hosts <= {"localhost"}
-    book = tmp_path / "submissions" / "ledger.jsonl"
-    assert not book.exists() or KEY not in book.read_text()
 
 
 def make_config(**data: str) -> Config:

@@ -11,7 +11,7 @@ from pipeline import submit
 from pipeline.artifacts import paths
 from pipeline.config import Config, Drawn
 from pipeline.errors import DataError, UsageError
-from pipeline.leaderboard import client, ledger, send
+from pipeline.leaderboard import client, ledger, send, sync
 from tests.test_send import make_config, write, write_scores
 
 
@@ -27,7 +27,7 @@ def nothing_is_called(tmp_path, monkeypatch):
 
 
 def run(config: Config, **options: object) -> None:
-    flags = {"file": None, "send": False, "wait": None, "pick": False, "force": False}
+    flags = {"file": None, "send": False, "wait": None, "sync": False, "pick": False, "force": False}
     submit.run(config, argparse.Namespace(**{**flags, **options}))
 
 
@@ -113,8 +113,10 @@ def test_flags_reach_the_sender(monkeypatch):
     monkeypatch.setattr(send, "wait_for", lambda config, ref: sent.append(ref))
     run(config, send=True)
     run(config, send=True, force=True, file=Path("other.csv"))
+    monkeypatch.setattr(sync, "sync", lambda config: sent.append("synced"))
     run(config, wait="7")
-    assert sent == [(path, False), (Path("other.csv"), True), "7"]
+    run(config, sync=True)
+    assert sent == [(path, False), (Path("other.csv"), True), "7", "synced"]
 
 
 def test_the_state_follows_the_ledger(capsys):
@@ -146,7 +148,7 @@ def test_without_a_sample_the_form_is_unchecked_and_that_is_said(capsys):
 def test_one_thing_at_a_time(capsys):
     parser = argparse.ArgumentParser()
     submit.add_arguments(parser)
-    for flags in (["--pick", "--send"], ["--send", "--wait", "7"]):
+    for flags in (["--pick", "--send"], ["--send", "--wait", "7"], ["--sync", "--send"]):
         with pytest.raises(SystemExit):
             parser.parse_intermixed_args(flags)
     assert "not allowed with" in capsys.readouterr().err

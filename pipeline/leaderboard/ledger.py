@@ -19,12 +19,16 @@ FIELDS = ("time", "event", "slug", "ref", "file", "sha256", "predictions", "rows
 
 
 def append(path: Path, event: str, **fields: Any) -> Entry:
-    """Add a line and sync it; fields that aren't given are null. ValueError for an unknown event or field."""
+    """Add a line and sync it; fields that aren't given are null, but for the time, which is now.
+
+    Raises ValueError for an unknown event or field.
+    """
     unknown = set(fields) - set(FIELDS)
     if event not in EVENTS or unknown:
         raise ValueError(f"no such ledger event or field: {event!r}, {sorted(unknown)}")
     entry: Entry = dict.fromkeys(FIELDS)
-    entry |= {**fields, "event": event, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+    entry |= {**fields, "event": event}
+    entry["time"] = entry["time"] or datetime.now(UTC).isoformat(timespec="seconds")
     writer.append_line(path, json.dumps(entry, ensure_ascii=False, allow_nan=False))
     return entry
 

@@ -13,7 +13,7 @@ from pipeline import terminal
 from pipeline.artifacts import manifest, paths
 from pipeline.config import Config
 from pipeline.errors import DataError
-from pipeline.leaderboard import ledger
+from pipeline.leaderboard import changes, ledger
 from pipeline.leaderboard.check import Verdict, check_submission, prediction_digest
 from pipeline.leaderboard.csv_rows import parse
 from pipeline.leaderboard.form import read_form
@@ -159,9 +159,10 @@ def _agreement(config: Config, outgoing: Outgoing) -> list[str]:
     sent = [entry for entry in entries if entry["ref"] and entry["file"] != str(outgoing.path)]
     for entry in reversed(sent):
         try:
-            last = parse(Path(entry["file"]).read_bytes())
-            now = parse(outgoing.path.read_bytes())
-        except (OSError, ValueError, TypeError):
+            last, now = changes.rows_sent(entry), parse(outgoing.path.read_bytes())
+        except (OSError, ValueError):
+            return []
+        if last is None:
             continue
         return [f"{_same_share(now, last):.1%} of the rows are as in {entry['file']}"]
     return []
