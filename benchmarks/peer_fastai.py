@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
-    rows = pd.read_csv(options.rows, dtype={"file": str, "label": str})
+    rows = pd.read_csv(options.rows, dtype={"file": str, "label": str}, keep_default_na=False)
     parts = [predict_fold(rows, fold, options) for fold in sorted(rows["fold"].unique())]
     pd.concat(parts).to_csv(options.output, index=False)
 

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 
-from pipeline.artifacts import manifest, writer
+from pipeline.artifacts import manifest, paths, writer
 from pipeline.blending.sources import known_sources, load_oof
 from pipeline.config import Config, resolve
 from pipeline.config_text import to_toml
 from pipeline.dataset.folds.folds_file import Folds, load_folds, read_images
+from pipeline.dataset.layouts.image_files import Roots
 from pipeline.dataset.sample import draw_competition
 from pipeline.learn import weights
 from pipeline.learn.run_record import initial_model
@@ -32,34 +33,28 @@ SAME = ("torch", "torchvision", "timm")
 class Setting(NamedTuple):
     """What all jobs share: the folder that they work in, the images' root, the rows, the initial weights.
 
-    `rows` has a row an image: file, label, fold, and the name of the link to it. `dtype` is the one that our
-    timing chose on this machine, which timm trains in too.
+    `rows` has a row an image: file, label, fold, and the name of its link. `classes` are in the order of
+    the columns of all probabilities. `dtype` is the one that our timing chose here; timm trains in it too.
     """
 
     work: Path
     root: Path
     rows: pd.DataFrame
+    classes: list[str]
     weights: Path
     dtype: str
-
-    @property
-    def classes(self) -> list[str]:
-        """The classes' names in the order of the columns of all probabilities."""
-        return sorted(self.rows["label"].unique())
 
 
 def drawn_root(folder: Path) -> Path:
     """Draw the sample and put its training images into class folders; return their folder."""
     root, sample = folder / "classes", folder / "sample"
-    if not root.exists():
-        if not sample.exists():
-            draw_competition(sample)
-        table = pd.read_csv(sample / "train.csv", dtype=str, keep_default_na=False)
-        pairs = zip(table["id"], table["label"], strict=True)
-        files = [
-            (f"{label}/{name}.jpg", (sample / "train" / f"{name}.jpg").read_bytes()) for name, label in pairs
-        ]
-        writer.publish_folder(root, files)
+    draw_competition(sample)
+    table = pd.read_csv(sample / "train.csv", dtype=str, keep_default_na=False)
+    pairs = zip(table["id"], table["label"], strict=True)
+    files = (
+        (f"{label}/{name}.jpg", (sample / "train" / f"{name}.jpg").read_bytes()) for name, label in pairs
+    )
+    writer.publish_folder(root, files)
     return root
 
 
@@ -74,17 +69,17 @@ def set_up(work: Path, root: Path) -> Setting:
     _run("-m", "pipeline.folds", "--config", str(work / "set-up" / "peers.toml"))
     rows = _rows(root, load_folds(config), read_images(config))
     for row in rows.itertuples():
-        for fold in range(FOLDS):
-            split = "validation" if row.fold == fold else "train"
-            link = work / "links" / str(fold) / split / str(row.label) / str(row.link)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            if not link.is_symlink():
-                link.symlink_to(str(row.file))
+        folds = (
+            f"{fold}/{'validation' if row.fold == fold else 'train'}/{row.label}" for fold in range(FOLDS)
+        )
+        for folder in (work / "links" / name for name in ("all", *folds)):
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / str(row.link)).is_symlink():
+                (folder / str(row.link)).symlink_to(str(row.file))
     _install_fastai(work / "fastai")
-    member = config.members[0]
-    classes = rows["label"].nunique()
-    choice, _ = choose(initial_model(member, source, classes), member.train, classes)
-    return Setting(work, root, rows, file, choice.dtype)
+    classes, member = manifest.facts(paths.cache_manifest(config))["classes"], config.members[0]
+    choice, _ = choose(initial_model(member, source, len(classes)), member.train, len(classes))
+    return Setting(work, root, rows, classes, file, choice.dtype)
 
 
 def timm_job(setting: Setting, epochs: int, seed: int, own: Path) -> np.ndarray:
@@ -104,15 +99,7 @@ def timm_job(setting: Setting, epochs: int, seed: int, own: Path) -> np.ndarray:
 def fastai_job(setting: Setting, epochs: int, seed: int, own: Path) -> np.ndarray:
     """Train and predict all folds in one process of fastai's environment."""
     own.mkdir(parents=True, exist_ok=True)
-    files = [
-        str(setting.work / "links" / "0" / split / label / link)
-        for split, label, link in zip(
-            np.where(setting.rows["fold"] == 0, "validation", "train"),
-            setting.rows["label"],
-            setting.rows["link"],
-            strict=True,
-        )
-    ]
+    files = [str(setting.work / "links" / "all" / link) for link in setting.rows["link"]]
     setting.rows.assign(file=files)[["file", "label", "fold"]].to_csv(own / "rows.csv", index=False)
     script = str(Path(__file__).with_name("peer_fastai.py"))
     arguments = [str(own / "rows.csv"), "--weights", str(setting.weights), "--epochs", str(epochs)]
@@ -149,7 +136,7 @@ def our_config(root: Path, file: Path, recipe: dict[str, Any], own: Path) -> Con
 def _rows(root: Path, folds: Folds, images: pd.DataFrame) -> pd.DataFrame:
     path_of = images.set_index("id")["path"]
     rows = pd.DataFrame({"label": folds.labels, "fold": folds.fold_of})
-    rows["file"] = [str(root / path_of[name]) for name in folds.ids]
+    rows["file"] = [str(Path(*Roots(root).place(path_of[name]))) for name in folds.ids]
     rows["link"] = [f"{i:06d}{Path(name).suffix}" for i, name in enumerate(rows["file"])]
     return rows[rows["fold"] >= 0].reset_index(drop=True)
 

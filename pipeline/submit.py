@@ -60,14 +60,13 @@ def states(config: Config) -> list[State]:
 
 
 def run(config: Config, options: argparse.Namespace) -> None:
-    """Show the newest submission (or --file), send it if asked, wait for one that was sent, or pick two."""
+    """Show the newest submission (or --file), send it or wait for its score, sync the ledger, or pick two."""
     from pipeline.leaderboard import outgoing, pick, send, sync
 
     if options.pick:
         pick.tell(config)
         return
     if options.sync:
-        send.require_slug(config)
         sync.sync(config)
         return
     if options.wait:

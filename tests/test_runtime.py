@@ -11,11 +11,11 @@ import torch
 from pipeline.artifacts import lock
 from pipeline.config import Member, Train, load
 from pipeline.errors import DataError, LockedError, UsageError
-from pipeline.learn import run_record
+from pipeline.learn import run_record, timing
 from pipeline.learn.models import build_model
 from pipeline.learn.run_record import empty_model, initial_model, open_run, recorded_choice
 from pipeline.learn.runtime import FORMATS, Choice, build_runtime, find_device
-from pipeline.learn.timing import choose, time_step
+from pipeline.learn.timing import FAR, GLANCE, Speed, Step, choose, time_step
 from pipeline.learn.weights import RANDOM
 from tests import tiny
 
@@ -56,12 +56,27 @@ def test_one_free_choice_keeps_the_fixed_one():
     assert len(speeds) == 4
 
 
-@pytest.mark.parametrize(("bar", "whole"), [(0.0, True), (float("inf"), False)])
-def test_what_is_far_slower_at_a_glance_never_computes_a_whole_batch(bar, whole):
+def test_what_is_far_slower_at_a_glance_never_computes_a_whole_batch():
     computed: list[int] = []
-    glance, found = time_step(computed.append, 32, bar)
-    assert (32 in computed) == whole
-    assert (found != glance) == whole
+    time_step(computed.append, 32, 0.0)
+    assert set(computed) == {GLANCE, 32}
+    computed.clear()
+    glance, whole = time_step(computed.append, 32, float("inf"))
+    assert set(computed) == {GLANCE}
+    assert whole == glance
+
+
+def test_far_slower_means_than_the_fastest_so_far_of_the_same_phase(monkeypatch):
+    glances = iter([8.0, 80.0, 1.0, 10.0, 40.0, 20.0, 4.0, 4.0])  # training and predicting in turn
+    bars = []
+
+    def timed(step: Step, images: int, bar: float) -> Speed:
+        bars.append(bar)
+        return Speed(next(glances), 1.0)
+
+    monkeypatch.setattr(timing, "time_step", timed)
+    choose(model(), dataclasses.replace(FIXED, dtype="auto", memory_format="auto"), 3)
+    assert bars == [0.0, 0.0, 8 / FAR, 80 / FAR, 8 / FAR, 80 / FAR, 40 / FAR, 80 / FAR]
 
 
 def test_a_batch_that_is_no_larger_than_the_glance_is_timed_once():

@@ -9,7 +9,7 @@ from pipeline import config as configuration
 from pipeline.artifacts import lock, manifest, paths
 from pipeline.config import Config
 from pipeline.errors import DataError, LockedError, UsageError
-from pipeline.leaderboard import answers, client, ledger, send
+from pipeline.leaderboard import answers, client, ledger, outgoing, send
 from pipeline.leaderboard.answers import KaggleError
 from pipeline.leaderboard.send import Waits
 
@@ -181,3 +181,14 @@ def test_a_wrong_ref_is_said(kaggle):
     with pytest.raises(KaggleError, match="77 isn't among") as caught:
         send.wait_for(make_config(kaggle="loopback"), "77", FAST)
     assert caught.value.exit_code == 11
+
+
+def test_the_last_submission_is_compared_only_while_its_file_is_the_one_that_was_sent(kaggle, capsys):
+    config, sent = make_config(kaggle="loopback"), {"01": "eel", "02": "dog", "03": "dog"}
+    send.send_file(config, write("kept.csv", sent), waits=FAST)
+    send.send_file(config, write("overwritten.csv"), waits=FAST)
+    write("overwritten.csv", dict.fromkeys(ROWS, "eel"))
+    outgoing.show(config, outgoing.look_at(config, write("other.csv", {**sent, "03": "cat"})))
+    out = capsys.readouterr().out
+    assert "66.7% of the rows are as in kept.csv" in out
+    assert "as in overwritten.csv" not in out

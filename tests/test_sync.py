@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.artifacts import lock, paths
-from pipeline.errors import LockedError
+from pipeline.errors import LockedError, UsageError
 from pipeline.leaderboard import client, ledger, outgoing, send, sync
 from pipeline.leaderboard.answers import KaggleError
 from pipeline.leaderboard.send import Waits
@@ -23,7 +23,7 @@ def test_what_was_sent_by_hand_is_imported_once_and_scored_later(kaggle, capsys)
     [entry] = known(config)
     assert (entry["ref"], entry["public"], entry["cv"], entry["file"]) == ("1000", None, None, None)
     assert entry["message"] == "by hand.csv; my first try"
-    assert entry["time"].startswith("2030-01-01")
+    assert entry["time"] == "2030-01-01T00:00:00+00:00"
     sync.sync(config)
     assert "1 scored" in capsys.readouterr().out
     assert [entry["public"] for entry in known(config)] == [0.81234]
@@ -78,16 +78,16 @@ def test_a_scoring_error_and_a_rescoring_are_remembered(kaggle):
     assert events(config) == ["sent", "error", "scored", "scored"]
 
 
-def test_a_file_of_the_same_name_is_not_taken_for_an_imported_one(kaggle):
-    config = make_config(kaggle="loopback")
-    client.submit("loopback", write("submission.csv"), "")
+def test_submissions_stand_in_the_order_in_which_they_were_made(kaggle):
+    config, path = make_config(kaggle="loopback"), write()
+    send.send_file(config, path, waits=FAST)
+    client.submit("loopback", write("older.csv"), "made before")
+    kaggle.submissions[0]["date"] = "2020-01-01T00:00:00Z"
     sync.sync(config)
-    other = write("submission.csv", {"01": "eel", "02": "eel", "03": "eel"})
-    file = outgoing.look_at(config, other)
-    assert outgoing._agreement(config, file) == []
+    assert [entry["ref"] for entry in known(config)] == ["1001", "1000"]
 
 
-def test_no_list_no_change(kaggle, monkeypatch):
+def test_no_list_no_change(kaggle):
     config = make_config(kaggle="loopback")
     kaggle.fail["ListSubmissions"], kaggle.message = 403, "You must accept this competition's rules"
     with pytest.raises(KaggleError) as caught:
@@ -95,4 +95,6 @@ def test_no_list_no_change(kaggle, monkeypatch):
     assert caught.value.exit_code == 14
     with lock.hold(paths.competition(config) / "submit.lock", "a test"), pytest.raises(LockedError):
         sync.sync(config)
+    with pytest.raises(UsageError, match=r"data\.kaggle"):
+        sync.sync(make_config())
     assert events(config) == []

@@ -43,7 +43,7 @@ def read(path: Path) -> list[Entry]:
 
 
 def latest(entries: Sequence[Entry], slug: str) -> list[Entry]:
-    """Return one entry a submission of a competition, in the order of their first lines.
+    """Return one entry a submission of a competition, in the order in which they were made.
 
     Later lines add to earlier ones: what they leave null stays as it was, and so does the time.
 
@@ -62,7 +62,7 @@ def latest(entries: Sequence[Entry], slug: str) -> list[Entry]:
         else:
             later = {name: value for name, value in entry.items() if value is not None and name != "time"}
             known.update(later)
-    return found
+    return sorted(found, key=lambda entry: entry.get("time") or "")
 
 
 def config_digest(config: Config) -> str:

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pipeline import terminal
 from pipeline.artifacts import lock, paths
 from pipeline.config import Config
-from pipeline.leaderboard import client, ledger
+from pipeline.leaderboard import client, ledger, send
 from pipeline.leaderboard.answers import Submission
 from pipeline.leaderboard.ledger import Entry
 
@@ -17,8 +18,9 @@ def sync(config: Config) -> None:
 
     A submission that the ledger doesn't know is the one that an interrupted try prepared, if it carries its
     tag, else imported: it has no file and no CV. Nothing is sent. Raises KaggleError (13, 14, 16) where there
-    is no list, LockedError while another process is sending.
+    is no list, LockedError while another process is sending, UsageError without a competition.
     """
+    send.require_slug(config)
     slug, book = config.data.kaggle, paths.ledger(config)
     with lock.hold(paths.competition(config) / "submit.lock", f"submissions to {slug}"):
         listed = client.list_submissions(slug)
@@ -46,7 +48,7 @@ def missing(entries: Sequence[Entry], item: Submission) -> list[tuple[str, dict[
             fields = {"file": own["file"], "sha256": own["sha256"]}
         else:
             message = f"{item.file_name}; {item.description}" if item.description else item.file_name
-            fields = {"message": message, "status": "imported", "time": item.date or None}
+            fields = {"message": message, "status": "imported", "time": _utc(item.date)}
         found.append(("sent", fields))
     known = own or dict.fromkeys(ledger.FIELDS)
     if item.status == "ERROR" and known["event"] != "error":
@@ -57,3 +59,17 @@ def missing(entries: Sequence[Entry], item: Submission) -> list[tuple[str, dict[
     ):
         found.append(("scored", {"status": item.status, **scores}))
     return found
+
+
+def _utc(date: str) -> str | None:
+    """Write a date of the site's list as the ledger does; None where it can't be read.
+
+    >>> _utc("2026-11-27 08:30:00.12"), _utc("2026-11-27T08:30:00Z"), _utc("yesterday")
+    ('2026-11-27T08:30:00+00:00', '2026-11-27T08:30:00+00:00', None)
+    """
+    try:
+        found = datetime.fromisoformat(date)
+    except ValueError:
+        return None
+    aware = datetime.combine(found, found.time(), found.tzinfo or UTC)
+    return aware.astimezone(UTC).isoformat(timespec="seconds")
