@@ -88,7 +88,8 @@ def refusal(answer: Answer, name: str, what: str) -> KaggleError:
     if answer.exit_code is None:
         return KaggleError(f"{what} of {name} didn't come in time.{said}", 16)
     if any(word in text for word in KEY_WORDS):
-        return KaggleError(f"Kaggle refused the credentials, or found none.{said}", 13)
+        remedy = "set KAGGLE_API_TOKEN (kaggle.com/settings, API)"
+        return KaggleError(f"Kaggle refused the credentials, or found none: {remedy}.{said}", 13)
     if "404" in text or "not found" in text or "could not find" in text:
         return KaggleError(f"{name} isn't on Kaggle: is data.kaggle spelt as in {page}?{said}", 14)
     if any(word in text for word in RULES_WORDS) and not answer.lost:
